@@ -1,0 +1,27 @@
+package bijou
+
+import "context"
+
+// Caller is who asks. The gateway finds out; rooms read it from the context.
+type Caller struct {
+	Account  AccountID `json:"account,omitempty"`
+	Profile  ProfileID `json:"profile,omitempty"`
+	Operator bool      `json:"operator,omitempty"` // holds the operator's token
+	Address  string    `json:"address,omitempty"`  // IP address of the client, without port
+}
+
+// Guest tells whether the caller has not signed in.
+func (c Caller) Guest() bool { return c.Account == "" && !c.Operator }
+
+type callerKey struct{}
+
+// WithCaller returns a context that says who asks.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// CallerOf returns who asks: a guest where nobody said.
+func CallerOf(ctx context.Context) Caller {
+	c, _ := ctx.Value(callerKey{}).(Caller)
+	return c
+}

@@ -1,0 +1,185 @@
+package bijou
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// TitleKind says what a title is.
+type TitleKind string
+
+// The kinds of titles. Films and episodes can be played; a series holds seasons, a season holds episodes.
+const (
+	Film    TitleKind = "film"
+	Series  TitleKind = "series"
+	Season  TitleKind = "season"
+	Episode TitleKind = "episode"
+)
+
+// TitleState says how far a title has come. Members see published titles only.
+type TitleState string
+
+// The states of a title.
+const (
+	Draft     TitleState = "draft"     // being made: its film is in the studio, or none was added yet
+	Published TitleState = "published" // can be found and played
+	Failed    TitleState = "failed"    // its film could not be made; Reason says why
+)
+
+// Maturity says from which age on a title suits.
+type Maturity struct {
+	Age   int    `json:"age" minimum:"0" maximum:"21" doc:"Youngest suitable age in years; 0 suits everyone."`
+	Label string `json:"label,omitempty" maxLength:"16" doc:"The rating as its board prints it, such as PG-13 or FSK 6."`
+}
+
+// Track is one audio or text track of a title, as a viewer chooses it.
+type Track struct {
+	Kind     TrackKind `json:"kind" enum:"audio,subtitles,captions,descriptions"`
+	Language string    `json:"language" doc:"BCP 47 tag; und where unknown."`
+	Label    string    `json:"label,omitempty"`
+}
+
+// TrackKind says what a track is for.
+type TrackKind string
+
+// The kinds of tracks that a viewer chooses between.
+const (
+	Audio        TrackKind = "audio"
+	Subtitles    TrackKind = "subtitles"    // what is said, for those who do not know the language
+	Captions     TrackKind = "captions"     // what is heard, for those who do not hear it
+	Descriptions TrackKind = "descriptions" // what is seen, for those who do not see it
+)
+
+// Title is a film, a series, a season or an episode.
+type Title struct {
+	ID        TitleID    `json:"id"`
+	Kind      TitleKind  `json:"kind" enum:"film,series,season,episode"`
+	Parent    TitleID    `json:"parent,omitempty" doc:"The series of a season, the season of an episode."`
+	Number    int        `json:"number,omitempty" doc:"Place within the parent, from 1."`
+	Name      string     `json:"name"`
+	Synopsis  string     `json:"synopsis,omitempty"`
+	Year      int        `json:"year,omitempty" doc:"Year of first release."`
+	Maturity  Maturity   `json:"maturity"`
+	Language  string     `json:"language,omitempty" doc:"BCP 47 tag of the original."`
+	Genres    []string   `json:"genres,omitempty"`
+	Credit    string     `json:"credit,omitempty" doc:"Who made it and under which licence it is shown."`
+	State     TitleState `json:"state" enum:"draft,published,failed"`
+	Reason    string     `json:"reason,omitempty" doc:"Why it failed, in a sentence."`
+	Asset     AssetID    `json:"asset,omitempty" doc:"The encode that plays; absent before the first is published."`
+	RuntimeMS int64      `json:"runtime_ms,omitempty" doc:"Length in milliseconds."`
+	Width     int        `json:"width,omitempty" doc:"Widest picture in pixels."`
+	Height    int        `json:"height,omitempty" doc:"Tallest picture in pixels."`
+	Tracks    []Track    `json:"tracks,omitempty"`
+	Added     time.Time  `json:"added"`
+	Updated   time.Time  `json:"updated"`
+}
+
+// Playable tells whether a viewer can start the title now.
+func (t Title) Playable() bool {
+	return t.State == Published && t.Asset != "" && (t.Kind == Film || t.Kind == Episode)
+}
+
+// MaxName bounds a title's name, in bytes.
+const MaxName = 300
+
+// Check refuses, as Invalid, a title that no catalogue can hold. It names what is wrong and what would be right.
+func (t Title) Check() error {
+	if err := CheckID(t.ID, TitlePrefix); err != nil {
+		return err
+	}
+	if err := CheckName(t.Name); err != nil {
+		return err
+	}
+	switch t.Kind {
+	case Film, Series:
+		if t.Parent != "" {
+			return fmt.Errorf("title %q: a %s has no parent, and this one names %s: %w", t.Name, t.Kind, t.Parent, Invalid)
+		}
+	case Season, Episode:
+		if t.Parent == "" || t.Number < 1 {
+			return fmt.Errorf("title %q: a %s needs its parent and its number there, from 1: %w", t.Name, t.Kind, Invalid)
+		}
+	default:
+		return fmt.Errorf("title %q: kind %q is none of film, series, season, episode: %w", t.Name, t.Kind, Invalid)
+	}
+	switch t.State {
+	case Draft, Published, Failed:
+	default:
+		return fmt.Errorf("title %q: state %q is none of draft, published, failed: %w", t.Name, t.State, Invalid)
+	}
+	if t.Maturity.Age < 0 || t.Maturity.Age > 21 {
+		return fmt.Errorf("title %q: maturity age %d is not between 0 and 21 years: %w", t.Name, t.Maturity.Age, Invalid)
+	}
+	return nil
+}
+
+// CheckName refuses, as Invalid, a name that is empty, too long, not UTF-8, or holds control characters such as a newline.
+func CheckName(name string) error {
+	switch {
+	case strings.TrimSpace(name) == "":
+		return fmt.Errorf("the name is empty: give one with letters in it: %w", Invalid)
+	case len(name) > MaxName:
+		return fmt.Errorf("the name %q is %d bytes long: use at most %d: %w", clip(name, 40), len(name), MaxName, Invalid)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("the name %q is not UTF-8: %w", clip(name, 40), Invalid)
+	}
+	for _, r := range name {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("the name %q holds a control character such as a newline: use one line of plain text: %w", clip(name, 40), Invalid)
+		}
+	}
+	return nil
+}
+
+// TitleQuery asks for a page of titles, ordered by the time they were added, newest first.
+type TitleQuery struct {
+	State  TitleState // any where empty
+	Parent TitleID    // children of this title only, where set
+	Before string     // Next of the page before; empty for the first page
+	Limit  int        // at most this many, 1 to 500
+}
+
+// TitlePage is one page of titles.
+type TitlePage struct {
+	Titles []Title `json:"titles"`
+	Next   string  `json:"next,omitempty" doc:"Asks for the next page; absent on the last."`
+}
+
+// TitleStore keeps titles, whatever their state.
+type TitleStore interface {
+	// PutTitle creates the title or replaces the whole of it. It fails with Invalid where Title.Check does,
+	// and with NotFound where it has a parent that does not exist.
+	PutTitle(ctx context.Context, t Title) error
+	// Title fails with NotFound for an unknown title.
+	Title(ctx context.Context, id TitleID) (Title, error)
+	// Titles returns one page. It fails with Invalid for a Limit out of range or a Before that no page gave.
+	Titles(ctx context.Context, q TitleQuery) (TitlePage, error)
+	// RemoveTitle deletes the title. It fails with NotFound for an unknown title, and with Conflict while another title names it as parent.
+	RemoveTitle(ctx context.Context, id TitleID) error
+}
+
+// Titles tells what can be watched: published titles alone. The catalog room offers it.
+type Titles interface {
+	// PublishedTitle fails with NotFound for a title that is unknown or not published.
+	PublishedTitle(ctx context.Context, id TitleID) (Title, error)
+}
+
+// Editor changes the catalogue on behalf of the studio and of operators. The catalog room offers it.
+type Editor interface {
+	// CreateTitle adds a draft. Adding the same identifier twice changes nothing.
+	CreateTitle(ctx context.Context, t Title) (Title, error)
+	// AnyTitle returns the title whatever its state. It fails with NotFound for an unknown title.
+	AnyTitle(ctx context.Context, id TitleID) (Title, error)
+	// AllTitles returns a page of titles whatever their state.
+	AllTitles(ctx context.Context, q TitleQuery) (TitlePage, error)
+	// PublishAsset makes the asset the one that plays, and the title visible. Publishing it again changes nothing.
+	PublishAsset(ctx context.Context, a Asset) (Title, error)
+	// FailTitle marks a draft as failed for the reason. A published title stays as it is.
+	FailTitle(ctx context.Context, id TitleID, reason string) error
+	// WithdrawTitle removes the title from the catalogue. An unknown title is NotFound.
+	WithdrawTitle(ctx context.Context, id TitleID) error
+}
