@@ -35,14 +35,14 @@ type BlobStore interface {
 const MaxKey = 512
 
 // CheckKey refuses, as Invalid, a key that is not slash-separated names of letters, digits, dot, hyphen and underscore,
-// none of which begins with a dot: such a key is a safe path everywhere.
+// none of which begins with a dot or is longer than 255 bytes: such a key is a safe path everywhere.
 func CheckKey(key string) error {
 	if key == "" || len(key) > MaxKey {
 		return fmt.Errorf("blob key of %d bytes: it must have 1 to %d: %w", len(key), MaxKey, Invalid)
 	}
 	for name := range strings.SplitSeq(key, "/") {
-		if name == "" || name[0] == '.' {
-			return fmt.Errorf("blob key %q: no part may be empty or begin with a dot: %w", clip(key, 80), Invalid)
+		if name == "" || name[0] == '.' || len(name) > 255 { // 255 is what file systems take
+			return fmt.Errorf("blob key %q: no part may be empty, begin with a dot or have more than 255 bytes: %w", clip(key, 80), Invalid)
 		}
 		for _, c := range []byte(name) {
 			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_') {

@@ -7,6 +7,7 @@ type Caller struct {
 	Account  AccountID `json:"account,omitempty"`
 	Profile  ProfileID `json:"profile,omitempty"`
 	Operator bool      `json:"operator,omitempty"` // holds the operator's token
+	Session  string    `json:"session,omitempty"`  // which sign-in: the hash of its token
 	Address  string    `json:"address,omitempty"`  // IP address of the client, without port
 }
 

@@ -16,6 +16,8 @@ type (
 	AccountID string // "acc_…"
 	ProfileID string // "prf_…"
 	SessionID string // "ply_…": one viewing of one title
+
+	ApplianceID string // "apl_…": one box
 )
 
 // The prefixes of identifiers.
@@ -27,6 +29,8 @@ const (
 	AccountPrefix = "acc_"
 	ProfilePrefix = "prf_"
 	SessionPrefix = "ply_"
+
+	AppliancePrefix = "apl_"
 )
 
 var idText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

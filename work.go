@@ -39,7 +39,8 @@ type Work struct {
 type WorkStore interface {
 	// Enqueue adds the pieces of work that are not there yet, all or none.
 	Enqueue(ctx context.Context, ws []Work) error
-	// Lease gives the oldest waiting work, or one whose lease has ended at now, to the worker until now+term.
+	// Lease gives the oldest waiting work by Created (of two as old, the one enqueued first), or one whose lease has ended at now,
+	// to the worker until now+term.
 	// It fails with NotFound where there is none.
 	Lease(ctx context.Context, worker string, term time.Duration, now time.Time) (Work, error)
 	// Renew extends the worker's lease to now+term and notes the progress. It fails with Conflict where the worker has the work no more.

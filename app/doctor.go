@@ -1,0 +1,135 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"bijou"
+	"bijou/engine/ffmpeg"
+)
+
+// Finding is what Doctor says of one thing.
+type Finding struct {
+	Check string `json:"check"`
+	State string `json:"state"` // ok, warning or failure
+	Says  string `json:"says"`
+	Fix   string `json:"fix,omitempty"`
+}
+
+// The states of a finding.
+const (
+	FindingOK      = "ok"
+	FindingWarning = "warning" // it works, and may not for long
+	FindingFailure = "failure" // something will not work
+)
+
+const (
+	// lowSpace is the free space below which a film of ordinary length may not fit, in bytes.
+	lowSpace = 5 << 30
+	// fewFiles is the number of open files below which a few hundred viewers may use all.
+	fewFiles = 4096
+)
+
+// Doctor looks at what the service needs on this machine and in the data directory, changes nothing there, and names a fix for each thing that is wrong.
+func Doctor(ctx context.Context, c Config) []Finding {
+	found := films(ctx, c)
+	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkOpenFiles())
+	return found
+}
+
+func films(ctx context.Context, c Config) []Finding {
+	v, err := ffmpeg.New(ffmpeg.Config{FFmpeg: c.FFmpeg.FFmpeg, FFprobe: c.FFmpeg.FFprobe}).Versions(ctx)
+	if err != nil {
+		return []Finding{{"film tools", FindingFailure, bijou.Sentence(err), "apt-get install ffmpeg, or set ffmpeg.ffmpeg and ffmpeg.ffprobe"}}
+	}
+	out := []Finding{
+		{"ffmpeg", FindingOK, fmt.Sprintf("version %s at %s", v.FFmpeg.Version, v.FFmpeg.Path), ""},
+		{"ffprobe", FindingOK, fmt.Sprintf("version %s at %s", v.FFprobe.Version, v.FFprobe.Path), ""},
+	}
+	if len(v.Missing) > 0 {
+		out = append(out, Finding{"encoders", FindingFailure, fmt.Sprintf("%s was built without %s", v.FFmpeg.Path, strings.Join(v.Missing, " and ")), "apt-get install ffmpeg, and name that one in ffmpeg.ffmpeg"})
+	} else {
+		out = append(out, Finding{"encoders", FindingOK, "libx264 and aac are there", ""})
+	}
+	return out
+}
+
+func checkDataDir(c Config) Finding {
+	const name = "data directory"
+	info, err := os.Stat(c.DataDir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return Finding{name, FindingOK, c.DataDir + " does not exist yet: the first start makes it", ""}
+	case err != nil:
+		return Finding{name, FindingFailure, fmt.Sprintf("%s cannot be read (%v)", c.DataDir, rootCause(err)), "give this user the right to it, or choose another with --data-dir"}
+	case !info.IsDir():
+		return Finding{name, FindingFailure, c.DataDir + " is a file", "choose a directory with --data-dir"}
+	}
+	f, err := os.CreateTemp(c.DataDir, ".doctor-*")
+	if err != nil {
+		return Finding{name, FindingFailure, fmt.Sprintf("%s cannot be written (%v)", c.DataDir, rootCause(err)), "give this user the right to write there, or choose another with --data-dir"}
+	}
+	defer os.Remove(f.Name()) // if that fails the next line does too, and says so
+	if err := f.Close(); err != nil {
+		return Finding{name, FindingFailure, fmt.Sprintf("%s cannot be written (%v)", c.DataDir, rootCause(err)), "look at the system's log: the disk may be broken"}
+	}
+	if h, ok := heldNow(c.DataDir); ok {
+		return Finding{name, FindingOK, fmt.Sprintf("%s, in use by bijou %s (process %d)", c.DataDir, h.Command, h.PID), ""}
+	}
+	return Finding{name, FindingOK, c.DataDir, ""}
+}
+
+func checkSpace(c Config) Finding {
+	dir := c.DataDir
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return Finding{"free space", FindingWarning, fmt.Sprintf("cannot be told for %s (%v)", dir, err), "look with df"}
+	}
+	free := st.Bavail * uint64(st.Bsize)
+	says := fmt.Sprintf("%.1f GB free below %s", float64(free)/1e9, dir)
+	if free < lowSpace {
+		return Finding{"free space", FindingWarning, says, "a film takes about its own size twice while it is made: free space, or choose another disk with --data-dir"}
+	}
+	return Finding{"free space", FindingOK, says, ""}
+}
+
+func checkAddress(ctx context.Context, c Config) Finding {
+	if h, ok := heldNow(c.DataDir); ok && h.Address != "" && answers(ctx, h.Address) {
+		return Finding{"address", FindingOK, "the service answers at " + h.Address, ""}
+	}
+	l, err := listen(c.Listen)
+	if err != nil {
+		return Finding{"address", FindingFailure, bijou.Sentence(err), "choose another with --listen, such as 127.0.0.1:0 for any free one"}
+	}
+	l.Close()
+	host, _, err := net.SplitHostPort(c.Listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && !ip.IsLoopback()) {
+		return Finding{"address", FindingWarning, c.Listen + " is free, and reached from other machines without encryption", "put a proxy with TLS in front, and listen at 127.0.0.1"}
+	}
+	return Finding{"address", FindingOK, c.Listen + " is free", ""}
+}
+
+func checkOpenFiles() Finding {
+	var lim syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+		return Finding{"open files", FindingWarning, fmt.Sprintf("the limit cannot be told (%v)", err), "look with ulimit -n"}
+	}
+	// The Go runtime raises the soft limit to the hard one when the program starts.
+	says := fmt.Sprintf("at most %d", lim.Max)
+	if lim.Max < fewFiles {
+		return Finding{"open files", FindingWarning, says, "raise the hard limit (LimitNOFILE= of a systemd unit, or /etc/security/limits.conf)"}
+	}
+	return Finding{"open files", FindingOK, says, ""}
+}

@@ -1,0 +1,183 @@
+package app
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"bijou"
+	"bijou/engine/directory"
+	"bijou/engine/ffmpeg"
+	"bijou/engine/logfile"
+	"bijou/engine/sqlite"
+	"bijou/kit/rpc"
+	"bijou/kit/trust"
+	"bijou/kit/watch"
+	"bijou/service/appliance"
+	"bijou/service/catalog"
+	"bijou/service/events"
+	"bijou/service/gateway"
+	"bijou/service/members"
+	"bijou/service/playback"
+	"bijou/service/studio"
+	"bijou/web"
+	"bijou/wire/grant"
+)
+
+// stores are the engines that keep the contracts in this process, and what has to be closed with them.
+type stores struct {
+	members *sqlite.Members
+	titles  *sqlite.Catalog
+	work    *sqlite.Studio
+	facts   *logfile.Log
+	blobs   *directory.Store
+}
+
+// openStores opens the embedded engines of the data directory.
+func openStores(ctx context.Context, c Config, data *dataDir) (s *stores, err error) {
+	s = &stores{}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.blobs, err = directory.Open(data.file("blobs")); err != nil {
+		return s, err
+	}
+	if s.titles, err = sqlite.OpenCatalog(ctx, data.file("sqlite", "catalog.db")); err != nil {
+		return s, err
+	}
+	if s.work, err = sqlite.OpenStudio(ctx, data.file("sqlite", "studio.db")); err != nil {
+		return s, err
+	}
+	if s.members, err = sqlite.OpenMembers(ctx, data.file("sqlite", "members.db")); err != nil {
+		return s, err
+	}
+	s.facts, err = logfile.Open(data.file("log"), logfile.Options{
+		RetainBytes: int64(c.Facts.Retain), RetainAge: c.Facts.RetainFor, Now: time.Now,
+	})
+	return s, err
+}
+
+// close closes what is open. What was acknowledged is on disk already, so a failure here loses nothing and has no one to be told.
+func (s *stores) close() {
+	if s.facts != nil {
+		_ = s.facts.Close()
+	}
+	if s.members != nil {
+		_ = s.members.Close()
+	}
+	if s.work != nil {
+		_ = s.work.Close()
+	}
+	if s.titles != nil {
+		_ = s.titles.Close()
+	}
+	if s.blobs != nil {
+		_ = s.blobs.Close()
+	}
+}
+
+// rooms is the whole system: each role, and whom it works with.
+type rooms struct {
+	catalog   *catalog.Service
+	studio    *studio.Service
+	members   *members.Service
+	events    *events.Service
+	playback  *playback.Service
+	appliance *appliance.Service
+}
+
+// process is what the rooms of one process share.
+type process struct {
+	config  Config
+	data    *dataDir
+	stores  *stores
+	log     *slog.Logger
+	metrics *watch.Metrics
+	key     ed25519.PrivateKey
+}
+
+// libraryRooms are the two rooms that make and keep titles: all that the command line needs when no service runs.
+func (p *process) libraryRooms() rooms {
+	var r rooms
+	r.catalog = catalog.New(catalog.Deps{Titles: p.stores.titles, Blobs: p.stores.blobs, Now: time.Now})
+	r.studio = studio.New(studio.Deps{
+		Films: ffmpeg.New(ffmpeg.Config{FFmpeg: p.config.FFmpeg.FFmpeg, FFprobe: p.config.FFmpeg.FFprobe}),
+		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog,
+		Scratch: p.data.file("scratch"), Config: p.config.Studio, Log: p.log.With("role", "studio"), Now: time.Now,
+	})
+	return r
+}
+
+// allRooms are the rooms of bijou up.
+func (p *process) allRooms() rooms {
+	r := p.libraryRooms()
+	r.members = members.New(members.Deps{
+		Accounts: p.stores.members, Profiles: p.stores.members, Facts: p.stores.facts,
+		Log: p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
+	})
+	r.events = events.New(events.Deps{Facts: p.stores.facts, Now: time.Now, Metrics: p.metrics})
+	r.playback = playback.New(playback.Deps{
+		Titles: r.catalog, Positions: r.members, Blobs: p.stores.blobs, Key: p.key, Now: time.Now, Config: p.config.Playback,
+	})
+	public, _ := p.key.Public().(ed25519.PublicKey)
+	r.appliance = appliance.New(appliance.Deps{
+		Blobs: p.stores.blobs, Keys: grant.NewKeys(public), Now: time.Now, Log: p.log.With("role", "appliance"), Metrics: p.metrics,
+	})
+	return r
+}
+
+// routes are the methods of all rooms.
+func (r rooms) routes() []rpc.Route {
+	var all []rpc.Route
+	all = append(all, r.members.Routes()...)
+	all = append(all, r.catalog.Routes()...)
+	all = append(all, r.playback.Routes()...)
+	all = append(all, r.events.Routes()...)
+	return append(all, r.studio.Routes()...)
+}
+
+// public are the routes that the gateway offers.
+func public(routes []rpc.Route) (out []rpc.Route) {
+	for _, r := range routes {
+		if r.Public() {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// door is what answers on the one address: segments by the appliance, all else by the gateway.
+func (p *process) door(r rooms) (http.Handler, error) {
+	token, err := trust.Token(p.data.file("operator.token"))
+	if err != nil {
+		return nil, err
+	}
+	gate := gateway.New(gateway.Deps{
+		Sessions: r.members, API: rpc.Handler(rpc.Deps{Log: p.log, Metrics: p.metrics}, public(r.routes())...),
+		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: token, SessionCookie: members.CookieName,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasPrefix(req.URL.Path, grant.Prefix) {
+			r.appliance.ServeHTTP(w, req)
+			return
+		}
+		gate.ServeHTTP(w, req)
+	}), nil
+}
+
+// OpenAPI returns the document of the public methods, as it is committed in web/openapi.json.
+func OpenAPI() ([]byte, error) {
+	p := &process{config: DefaultConfig(), stores: &stores{}, data: &dataDir{}, log: slog.New(slog.DiscardHandler), metrics: watch.NewMetrics("", ""), key: make(ed25519.PrivateKey, ed25519.PrivateKeySize)}
+	return rpc.OpenAPI("Bijou", "1", public(p.allRooms().routes())...)
+}
+
+var (
+	_ bijou.Titles    = (*catalog.Client)(nil)
+	_ bijou.Sessions  = (*members.Client)(nil)
+	_ bijou.Positions = (*members.Client)(nil)
+)

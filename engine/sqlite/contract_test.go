@@ -1,0 +1,44 @@
+package sqlite
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"testing"
+
+	"bijou"
+	"bijou/test/contract"
+)
+
+func TestMembersKeepTheContractOfAccountStore(t *testing.T) {
+	contract.AccountStore(t, func(t *testing.T) bijou.AccountStore { return opened(t, OpenMembers, newFile(t)) })
+}
+
+func TestMembersKeepTheContractOfProfileStore(t *testing.T) {
+	contract.ProfileStore(t, func(t *testing.T) bijou.ProfileStore { return opened(t, OpenMembers, newFile(t)) })
+}
+
+func TestTheCatalogKeepsTheContractOfTitleStore(t *testing.T) {
+	contract.TitleStore(t, func(t *testing.T) bijou.TitleStore { return opened(t, OpenCatalog, newFile(t)) })
+}
+
+func TestTheStudioKeepsTheContractOfWorkStore(t *testing.T) {
+	contract.WorkStore(t, func(t *testing.T) bijou.WorkStore { return opened(t, OpenStudio, newFile(t)) })
+}
+
+func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "store.db") }
+
+// opened opens a store on the file, and closes it with the test.
+func opened[S io.Closer](t testing.TB, open func(context.Context, string) (S, error), path string) S {
+	t.Helper()
+	s, err := open(context.Background(), path)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}

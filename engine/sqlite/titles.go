@@ -1,0 +1,151 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"bijou"
+)
+
+// Catalog implements bijou.TitleStore on one file.
+type Catalog struct{ d *db }
+
+// OpenCatalog opens the file as OpenMembers does.
+func OpenCatalog(ctx context.Context, path string) (*Catalog, error) {
+	d, err := open(ctx, path, "catalog")
+	if err != nil {
+		return nil, err
+	}
+	return &Catalog{d}, nil
+}
+
+// Close lets go of the file.
+func (c *Catalog) Close() error { return c.d.close() }
+
+// PutTitle implements bijou.TitleStore.
+func (c *Catalog) PutTitle(ctx context.Context, t bijou.Title) error {
+	if err := t.Check(); err != nil {
+		return err
+	}
+	document, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("title %s: %w", t.ID, err)
+	}
+	return c.d.tx(ctx, "keep title", func(tx *sql.Tx) error {
+		if t.Parent != "" {
+			var one int
+			err := tx.QueryRowContext(ctx, `SELECT 1 FROM titles WHERE id = ?`, t.Parent).Scan(&one)
+			if errors.Is(err, sql.ErrNoRows) {
+				return fmt.Errorf("title %q: there is no parent %s: %w", t.Name, t.Parent, bijou.NotFound)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO titles (id, parent, state, added_us, document) VALUES (?, ?, ?, ?, ?)`,
+			t.ID, t.Parent, t.State, micros(t.Added), string(document))
+		return err
+	})
+}
+
+// Title implements bijou.TitleStore.
+func (c *Catalog) Title(ctx context.Context, id bijou.TitleID) (bijou.Title, error) {
+	var document string
+	err := c.d.row(ctx, func(scan func(...any) error) error { return scan(&document) }, `SELECT document FROM titles WHERE id = ?`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return bijou.Title{}, fmt.Errorf("there is no title %s: %w", id, bijou.NotFound)
+	}
+	if err != nil {
+		return bijou.Title{}, c.d.failure("find title", err)
+	}
+	return c.parse(document)
+}
+
+func (c *Catalog) parse(document string) (t bijou.Title, err error) {
+	if err := json.Unmarshal([]byte(document), &t); err != nil {
+		return t, fmt.Errorf("a title in database %s cannot be read (%v): put the file back from a backup: %w", c.d.path, err, bijou.Corrupt)
+	}
+	return t, nil
+}
+
+// Titles implements bijou.TitleStore.
+func (c *Catalog) Titles(ctx context.Context, q bijou.TitleQuery) (bijou.TitlePage, error) {
+	if q.Limit < 1 || q.Limit > 500 {
+		return bijou.TitlePage{}, fmt.Errorf("a page has 1 to 500 titles, and %d were asked for: %w", q.Limit, bijou.Invalid)
+	}
+	where, args := []string{"1"}, []any{}
+	if q.State != "" {
+		where, args = append(where, "state = ?"), append(args, q.State)
+	}
+	if q.Parent != "" {
+		where, args = append(where, "parent = ?"), append(args, q.Parent)
+	}
+	if q.Before != "" {
+		at, id, err := parseCursor(q.Before)
+		if err != nil {
+			return bijou.TitlePage{}, err
+		}
+		where, args = append(where, "(added_us, id) < (?, ?)"), append(args, at, id)
+	}
+	var times []int64
+	titles, err := rows(ctx, c.d, c.d.read, func(scan func(...any) error, t *bijou.Title) (err error) {
+		var at int64
+		var document string
+		if err = scan(&at, &document); err == nil {
+			times = append(times, at)
+			*t, err = c.parse(document)
+		}
+		return err
+	}, `SELECT added_us, document FROM titles WHERE `+strings.Join(where, " AND ")+` ORDER BY added_us DESC, id DESC LIMIT ?`, append(args, q.Limit+1)...)
+	if err != nil {
+		return bijou.TitlePage{}, c.d.failure("list titles", err)
+	}
+	page := bijou.TitlePage{Titles: titles}
+	if len(titles) > q.Limit {
+		page.Titles = titles[:q.Limit]
+		page.Next = cursor(times[q.Limit-1], titles[q.Limit-1].ID)
+	}
+	return page, nil
+}
+
+// cursor names a place between two titles. It is opaque to callers.
+func cursor(addedMicros int64, id bijou.TitleID) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(addedMicros, 10) + " " + string(id)))
+}
+
+func parseCursor(s string) (addedMicros int64, id string, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	at, id, ok := strings.Cut(string(b), " ")
+	n, numErr := strconv.ParseInt(at, 10, 64)
+	if err != nil || !ok || numErr != nil || bijou.CheckID(bijou.TitleID(id), bijou.TitlePrefix) != nil {
+		return 0, "", fmt.Errorf("%.40q is no page's next: leave it out for the first page: %w", s, bijou.Invalid)
+	}
+	return n, id, nil
+}
+
+// RemoveTitle implements bijou.TitleStore.
+func (c *Catalog) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
+	return c.d.tx(ctx, "remove title", func(tx *sql.Tx) error {
+		var children int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM titles WHERE parent = ?`, id).Scan(&children); err != nil {
+			return err
+		}
+		if children > 0 {
+			return fmt.Errorf("title %s still has %d seasons or episodes: remove those first: %w", id, children, bijou.Conflict)
+		}
+		res, err := tx.ExecContext(ctx, `DELETE FROM titles WHERE id = ?`, id)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, fmt.Errorf("there is no title %s: %w", id, bijou.NotFound))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,129 @@
+// Package gateway is the one door: it finds out who asks, keeps forged headers out, and hands each request to the room that answers it
+// or to the member site.
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"strings"
+
+	"bijou"
+	"bijou/kit/rpc"
+)
+
+// Deps are what the room works with.
+type Deps struct {
+	Sessions      bijou.Sessions
+	API           http.Handler // the rooms' public methods
+	Site          fs.FS        // the built member site, index.html at its root
+	OpenAPI       []byte       // the document at /api/v1/openapi.json
+	OperatorToken string       // who sends it is an operator
+	SessionCookie string       // name of the cookie that carries a session token
+}
+
+// Service is the door.
+type Service struct {
+	Deps
+	operator [sha256.Size]byte
+	site     *site
+	origins  *http.CrossOriginProtection
+}
+
+// New assembles the room.
+func New(d Deps) *Service {
+	return &Service{
+		Deps:     d,
+		operator: sha256.Sum256([]byte(d.OperatorToken)),
+		site:     newSite(d.Site),
+		origins:  http.NewCrossOriginProtection(),
+	}
+}
+
+// policy is the site's content security policy (CSP level 3): nothing but the service itself, and what a player makes in memory.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; " +
+	"connect-src 'self'; font-src 'self'; worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// ServeHTTP answers every request but those for segments, which go to appliances.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", policy)
+	// What the rooms trust comes from here alone.
+	for name := range r.Header {
+		if strings.HasPrefix(name, "Bijou-") {
+			r.Header.Del(name)
+		}
+	}
+	switch {
+	case r.URL.Path == "/api/v1/openapi.json":
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "no-cache")
+		w.Write(s.OpenAPI) // the client may have gone; nobody is left to tell
+	case strings.HasPrefix(r.URL.Path, "/api/"):
+		s.api(w, r)
+	default:
+		s.site.ServeHTTP(w, r)
+	}
+}
+
+// api finds out who asks and hands the request on.
+func (s *Service) api(w http.ResponseWriter, r *http.Request) {
+	if err := s.origins.Check(r); err != nil {
+		rpc.WriteProblem(w, r, fmt.Errorf("the request comes from another site: use the service's own page: %w", bijou.Denied))
+		return
+	}
+	caller, err := s.caller(r)
+	if err != nil {
+		rpc.WriteProblem(w, r, err)
+		return
+	}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		caller.Address = host
+	}
+	b, err := json.Marshal(caller)
+	if err != nil {
+		rpc.WriteProblem(w, r, err)
+		return
+	}
+	r.Header.Set(rpc.CallerHeader, string(b))
+	w.Header().Set("Cache-Control", "no-store") // a method that may be cached says so itself
+	s.API.ServeHTTP(w, r)
+}
+
+// caller finds out who asks: a bearer token must hold, while a cookie that does not leaves a guest, who can then sign in anew.
+func (s *Service) caller(r *http.Request) (bijou.Caller, error) {
+	if token, ok := bearer(r); ok {
+		sum := sha256.Sum256([]byte(token))
+		if s.OperatorToken != "" && subtle.ConstantTimeCompare(sum[:], s.operator[:]) == 1 {
+			return bijou.Caller{Operator: true}, nil
+		}
+		return s.Sessions.Authenticate(r.Context(), token)
+	}
+	cookie, err := r.Cookie(s.SessionCookie)
+	if err != nil || cookie.Value == "" {
+		return bijou.Caller{}, nil
+	}
+	return s.member(r.Context(), cookie.Value)
+}
+
+// bearer returns the token of the Authorization header. The scheme's name has no case (RFC 9110 section 11.1).
+func bearer(r *http.Request) (string, bool) {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+func (s *Service) member(ctx context.Context, token string) (bijou.Caller, error) {
+	caller, err := s.Sessions.Authenticate(ctx, token)
+	if errors.Is(err, bijou.Denied) {
+		return bijou.Caller{}, nil
+	}
+	return caller, err
+}

@@ -1,0 +1,252 @@
+// Package playback is the room that starts a viewing: may this caller play this title, and where from. It signs grants and writes
+// the manifests of a session.
+package playback
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"bijou"
+	"bijou/kit/rpc"
+	"bijou/wire/dash"
+	"bijou/wire/grant"
+	"bijou/wire/hls"
+)
+
+// Config is the room's section of the configuration.
+type Config struct {
+	GrantTerm time.Duration `yaml:"grant_term" doc:"How long a player may fetch segments before it renews its grant."`
+	Guests    bool          `yaml:"guests" doc:"Whether people who have not signed in may play titles."`
+}
+
+// DefaultConfig is the configuration where nothing is said. Four hours outlast most films, so that few viewings depend on a renewal.
+func DefaultConfig() Config { return Config{GrantTerm: 4 * time.Hour, Guests: true} }
+
+// Check refuses, as Invalid, what the room cannot work with.
+func (c Config) Check() error {
+	if c.GrantTerm < 10*time.Second || c.GrantTerm > 7*24*time.Hour {
+		return fmt.Errorf("grant_term is %s: it must be 10s to 168h: %w", c.GrantTerm, bijou.Invalid)
+	}
+	return nil
+}
+
+// Deps are what the room works with.
+type Deps struct {
+	Titles    bijou.Titles
+	Positions bijou.Positions
+	Blobs     bijou.BlobStore // descriptions of assets
+	Key       ed25519.PrivateKey
+	Now       func() time.Time
+	Config    Config
+}
+
+// Service starts and renews viewings. It keeps nothing of them: all that it knows of a viewing is in its grant.
+type Service struct {
+	Deps
+	keys   grant.Keys
+	assets assetCache
+}
+
+// New assembles the room.
+func New(d Deps) *Service {
+	pub, _ := d.Key.Public().(ed25519.PublicKey)
+	return &Service{Deps: d, keys: grant.NewKeys(pub), assets: assetCache{kept: map[bijou.AssetID]bijou.Asset{}}}
+}
+
+// renewalWindow is how long after its end a grant can still be renewed: a film paused over a holiday goes on.
+const renewalWindow = 7 * 24 * time.Hour
+
+// Start grants a viewing of the title to the caller. It fails with NotFound for a title that is not published, with Unsupported
+// for a series or a season, with Unavailable for one whose film is not there yet, and with Denied for a guest where guests may not play.
+func (s *Service) Start(ctx context.Context, in StartPlay) (bijou.Play, error) {
+	caller := bijou.CallerOf(ctx)
+	if err := s.welcome(caller); err != nil {
+		return bijou.Play{}, err
+	}
+	title, err := s.Titles.PublishedTitle(ctx, in.Title)
+	if err != nil {
+		return bijou.Play{}, err
+	}
+	if err := playable(title); err != nil {
+		return bijou.Play{}, err
+	}
+	play, err := s.play(bijou.Grant{
+		Session: bijou.NewID[bijou.SessionID](bijou.SessionPrefix), Title: title.ID, Asset: title.Asset,
+	}, title)
+	if err != nil {
+		return bijou.Play{}, err
+	}
+	if play.PositionMS, err = s.resume(ctx, caller, title); err != nil {
+		return bijou.Play{}, err
+	}
+	return play, nil
+}
+
+// welcome refuses a guest where guests may not play.
+func (s *Service) welcome(caller bijou.Caller) error {
+	if caller.Guest() && !s.Config.Guests {
+		return fmt.Errorf("sign in to play: guests may not on this service: %w", bijou.Denied)
+	}
+	return nil
+}
+
+// playable refuses a title that no player can show, and says what to do instead.
+func playable(t bijou.Title) error {
+	switch {
+	case t.Playable():
+		return nil
+	case t.Kind == bijou.Film || t.Kind == bijou.Episode:
+		return fmt.Errorf("%q has no film yet: try it later: %w", t.Name, bijou.Unavailable)
+	}
+	return fmt.Errorf("%q is a %s and cannot be played itself: play one of its episodes: %w", t.Name, t.Kind, bijou.Unsupported)
+}
+
+// resume returns where the caller goes on: from the start for a guest, a new title, or one that was seen to its end.
+func (s *Service) resume(ctx context.Context, caller bijou.Caller, title bijou.Title) (int64, error) {
+	if caller.Profile == "" {
+		return 0, nil
+	}
+	p, err := s.Positions.LastPosition(ctx, caller.Profile, title.ID)
+	if errors.Is(err, bijou.NotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if title.RuntimeMS > 0 {
+		p.RuntimeMS = title.RuntimeMS // a player may not have said it, or played a longer cut
+	}
+	if p.Finished() {
+		return 0, nil
+	}
+	return p.PositionMS, nil
+}
+
+// Renew grants the same viewing anew. It fails with Denied for a grant that is forged or ended more than seven days ago, and for a guest
+// where guests may not play, with NotFound where the title is gone, and with Conflict where its film was replaced: then a new viewing
+// has to be started.
+func (s *Service) Renew(ctx context.Context, in Renewal) (bijou.Play, error) {
+	if err := s.welcome(bijou.CallerOf(ctx)); err != nil {
+		return bijou.Play{}, err
+	}
+	g, err := grant.Open(in.Grant, s.keys)
+	if err != nil {
+		return bijou.Play{}, err
+	}
+	if s.Now().After(g.Expires.Add(renewalWindow)) {
+		return bijou.Play{}, fmt.Errorf("the grant ended more than %d days ago: start the title again: %w", renewalWindow/(24*time.Hour), bijou.Denied)
+	}
+	title, err := s.Titles.PublishedTitle(ctx, g.Title)
+	if err != nil {
+		return bijou.Play{}, err
+	}
+	if title.Asset != g.Asset {
+		return bijou.Play{}, fmt.Errorf("the film of %q was replaced: start it again: %w", title.Name, bijou.Conflict)
+	}
+	return s.play(g, title)
+}
+
+func (s *Service) play(g bijou.Grant, title bijou.Title) (bijou.Play, error) {
+	g.Expires = s.Now().Add(s.Config.GrantTerm).Truncate(time.Second).UTC()
+	token, err := grant.Sign(g, s.Key)
+	if err != nil {
+		return bijou.Play{}, err
+	}
+	base := manifestBase + token
+	return bijou.Play{
+		Session: g.Session, Title: g.Title, Asset: g.Asset, Grant: token, Expires: g.Expires,
+		HLS: base + "/master.m3u8", DASH: base + "/manifest.mpd", RuntimeMS: title.RuntimeMS,
+	}, nil
+}
+
+// HLS writes the session's multivariant playlist (RFC 8216bis).
+func (s *Service) HLS(ctx context.Context, in Manifest) (rpc.Body, error) {
+	return s.manifest(ctx, in.Grant, hls.MediaType, hls.Multivariant)
+}
+
+// DASH writes the session's media presentation description (ISO/IEC 23009-1).
+func (s *Service) DASH(ctx context.Context, in Manifest) (rpc.Body, error) {
+	return s.manifest(ctx, in.Grant, dash.MediaType, dash.MPD)
+}
+
+func (s *Service) manifest(ctx context.Context, token, mediaType string, print func(a bijou.Asset, base string) ([]byte, error)) (rpc.Body, error) {
+	g, err := grant.Open(token, s.keys)
+	if err != nil {
+		return rpc.Body{}, err
+	}
+	if !s.Now().Before(g.Expires) {
+		return rpc.Body{}, fmt.Errorf("the grant ended at %s: renew it: %w", g.Expires.Format(time.RFC3339), bijou.Denied)
+	}
+	a, err := s.asset(ctx, g.Asset)
+	if err != nil {
+		return rpc.Body{}, err
+	}
+	b, err := print(a, grant.Base(token, g.Asset))
+	if err != nil { // nothing that was asked is wrong: what is stored is
+		return rpc.Body{}, fmt.Errorf("asset %s cannot be described (%v): encode its title anew: %w", g.Asset, err, bijou.Corrupt)
+	}
+	return rpc.Body{ContentType: mediaType, CacheControl: "private, no-store", Bytes: b}, nil
+}
+
+// asset reads an asset's description. Assets never change, so one that was read is kept.
+func (s *Service) asset(ctx context.Context, id bijou.AssetID) (bijou.Asset, error) {
+	if a, ok := s.assets.get(id); ok {
+		return a, nil
+	}
+	r, _, err := s.Blobs.Get(ctx, id.Key(bijou.AssetFile), 0, -1)
+	if errors.Is(err, bijou.NotFound) {
+		return bijou.Asset{}, fmt.Errorf("the film of this viewing is gone: start another: %w", bijou.NotFound)
+	}
+	if err != nil {
+		return bijou.Asset{}, err
+	}
+	defer r.Close()
+	const most = 64 << 20 // bytes: some 400,000 segments; what is longer is cut and so cannot be read as JSON
+	b, err := io.ReadAll(io.LimitReader(r, most))
+	if err != nil {
+		return bijou.Asset{}, fmt.Errorf("asset %s: its description cannot be read at the moment (%v): %w", id, err, bijou.Unavailable)
+	}
+	var a bijou.Asset
+	if err := json.Unmarshal(b, &a); err != nil {
+		return bijou.Asset{}, fmt.Errorf("asset %s: its description is damaged (%v): encode its title anew: %w", id, err, bijou.Corrupt)
+	}
+	if a.ID != id {
+		return bijou.Asset{}, fmt.Errorf("asset %s: its description is that of %q: encode its title anew: %w", id, a.ID, bijou.Corrupt)
+	}
+	s.assets.put(a)
+	return a, nil
+}
+
+// assetCache keeps the descriptions of the assets played last.
+type assetCache struct {
+	mu   sync.Mutex
+	kept map[bijou.AssetID]bijou.Asset
+}
+
+// maxAssets bounds the cache: a two-hour film's description takes about 2 MB.
+const maxAssets = 16
+
+func (c *assetCache) get(id bijou.AssetID) (bijou.Asset, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, ok := c.kept[id]
+	return a, ok
+}
+
+func (c *assetCache) put(a bijou.Asset) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range c.kept {
+		if len(c.kept) < maxAssets {
+			break
+		}
+		delete(c.kept, id) // any: which one matters little at this size
+	}
+	c.kept[a.ID] = a
+}

@@ -1,0 +1,265 @@
+package studio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"bijou"
+
+	"pgregory.net/rapid"
+)
+
+func TestAFileNameIsRefusedInWordsThatSayWhatIsWrong(t *testing.T) {
+	for name, words := range map[string]string{
+		"":                         "empty",
+		"  ":                       "empty",
+		"../film.mp4":              "folders",
+		"a/film.mp4":               "folders",
+		`C:\film.mp4`:              "folders",
+		".":                        "folders",
+		"..":                       "folders",
+		"film\n.mp4":               "control character",
+		"film\x00.mp4":             "control character",
+		"film\xff.mp4":             "UTF-8",
+		strings.Repeat("ä", 128):   "256 bytes",
+		strings.Repeat("x", 301):   "301 bytes",
+		strings.Repeat("日本", 1000): "6000 bytes",
+	} {
+		wantKind(t, fmt.Sprintf("%.40q", name), checkFileName(name), bijou.Invalid, "name", words)
+	}
+	for _, name := range []string{"film.mp4", "...mp4", "-film", "Amélie (2001) – VOST.mkv", strings.Repeat("x", 255), "%03d.png", "file:x"} {
+		if err := checkFileName(name); err != nil {
+			t.Errorf("%.40q: got %v, want it taken", name, err)
+		}
+	}
+}
+
+func TestAFileNameThatIsTakenNamesOneFile(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.OneOf(rapid.String(), rapid.StringMatching(`[./\\a-c\n]{0,6}`)).Draw(t, "name")
+		if checkFileName(name) == nil && (strings.ContainsAny(name, "/\\\x00\n") || name == ".." || len(name) > 255) {
+			t.Fatalf("%q: got it taken, want it refused", name)
+		}
+	})
+}
+
+func TestATitleIsNamedForItsFile(t *testing.T) {
+	for file, want := range map[string]string{
+		"film.mp4":                "film",
+		"Big_Buck_Bunny.mkv":      "Big Buck Bunny",
+		"sintel.trailer.480p.mp4": "sintel trailer 480p",
+		"A film. By me.mov":       "A film. By me",
+		"Dr. Strangelove":         "Dr. Strangelove",
+		"no ending":               "no ending",
+		".mp4":                    ".mp4",
+		"___.mp4":                 "___.mp4",
+		"  x  y .webm":            "x y",
+		"Фильм.m2ts":              "Фильм",
+	} {
+		if got := nameOf(file); got != want {
+			t.Errorf("nameOf(%q): got %q, want %q", file, got, want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		file := rapid.String().Filter(func(s string) bool { return checkFileName(s) == nil }).Draw(t, "file")
+		if err := bijou.CheckName(nameOf(file)); err != nil {
+			t.Fatalf("nameOf(%q) = %q: %v", file, nameOf(file), err)
+		}
+	})
+}
+
+func TestALanguageIsTakenAsBCP47AndNamedInItself(t *testing.T) {
+	for tag, want := range map[string][2]string{
+		"":      {"und", "Unknown language"},
+		"en":    {"en", "English"},
+		"DE":    {"de", "Deutsch"},
+		"pt-br": {"pt-BR", "Português"},
+		"fr":    {"fr", "Français"},
+		"deu":   {"de", "Deutsch"},
+		"tlh":   {"tlh", "tlh"},
+	} {
+		got, err := canonical(tag)
+		if err != nil || got != want[0] || ownName(got) != want[1] {
+			t.Errorf("%q: got %q named %q, %v, want %q", tag, got, ownName(got), err, want)
+		}
+	}
+	for _, tag := range []string{"English", "e", "en/..", "en\n", "12"} {
+		_, err := canonical(tag)
+		wantKind(t, tag, err, bijou.Invalid, "language tag")
+	}
+}
+
+// kept fails the test where anything is kept: a blob, a title or work.
+func (h *house) kept(t *testing.T, what string) {
+	t.Helper()
+	page, err := h.catalog.AllTitles(t.Context(), bijou.TitleQuery{})
+	must(t, "titles", err)
+	left, err := h.work.Unfinished(t.Context())
+	must(t, "unfinished", err)
+	if keys := h.keys(t, ""); len(keys)+len(page.Titles)+len(left) > 0 {
+		t.Errorf("%s: got blobs %q, titles %v and work for %v, want nothing kept", what, keys, page.Titles, left)
+	}
+}
+
+func TestAFileThatCannotBeTakenInLeavesNothing(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t)
+		take := func(name string, r io.Reader) error {
+			_, err := s.AddSource(t.Context(), name, r)
+			return err
+		}
+		wantKind(t, "no bytes", take("film.mp4", strings.NewReader("")), bijou.Invalid, "film.mp4", "0 bytes")
+		wantKind(t, "a bad name", take("../film.mp4", strings.NewReader("film")), bijou.Invalid, "../film.mp4")
+		broken := fmt.Errorf("the upload broke off: %w", bijou.Unavailable)
+		wantKind(t, "a broken upload", take("film.mp4", io.MultiReader(strings.NewReader("fi"), iotest.ErrReader(broken))), bijou.Unavailable, "film.mp4", "broke off")
+		full := h.process(t, func(d *Deps) { d.Blobs = fullBlobs{d.Blobs} })
+		_, err := full.AddSource(t.Context(), "film.mp4", strings.NewReader("film"))
+		wantKind(t, "a full disk", err, bijou.Exhausted, "film.mp4", "no space")
+		h.kept(t, "files that could not be taken in")
+	})
+}
+
+// fullBlobs has space for the file, and none for its note.
+type fullBlobs struct{ bijou.BlobStore }
+
+func (b fullBlobs) Put(ctx context.Context, key string, r io.Reader) (bijou.Blob, error) {
+	if strings.HasSuffix(key, sourceNote) {
+		return bijou.Blob{}, fmt.Errorf("no space: %w", bijou.Exhausted)
+	}
+	return b.BlobStore.Put(ctx, key, r)
+}
+
+func TestWhatNoTitleCanBeMadeOfIsRefusedInWordsThatNameItAndNotKept(t *testing.T) {
+	type source struct{ name, content string }
+	film, text := source{"film.mp4", "film"}, source{"film.srt", subtitles}
+	for _, c := range []struct {
+		what       string
+		film, text source
+		change     func(*AddTitle)
+		words      []string
+	}{
+		{"a text file", source{"notes.mp4", "rubbish"}, text, nil, []string{"notes.mp4", "no film"}},
+		{"sound alone", source{"song.mp4", "sound-only"}, text, nil, []string{"song.mp4", "no moving picture"}},
+		{"subtitles that are none", film, source{"bad.srt", "no times here"}, nil, []string{"bad.srt"}},
+		{"subtitles that are too long", film, source{"long.srt", strings.Repeat(" ", maxText+1)}, nil, []string{"long.srt", "8388609 bytes"}},
+		{"a language that is none", film, text, func(in *AddTitle) { in.Text[0].Language = "Klingon" }, []string{"film.srt", "Klingon"}},
+		{"a text track that is none", film, text, func(in *AddTitle) { in.Text[0].Kind = bijou.Audio }, []string{"film.srt", "audio"}},
+		{"an original language that is none", film, text, func(in *AddTitle) { in.Language = "!" }, []string{"language tag"}},
+		{"a name with a newline", film, text, func(in *AddTitle) { in.Name = "two\nlines" }, []string{"two", "control character"}},
+		{"a kind without a film", film, text, func(in *AddTitle) { in.Kind = bijou.Series }, []string{"series", "film"}},
+		{"an episode without a season", film, text, func(in *AddTitle) { in.Kind = bijou.Episode }, []string{"parent"}},
+		{"an age that is none", film, text, func(in *AddTitle) { in.Maturity.Age = 99 }, []string{"99"}},
+	} {
+		virtual(t, func(t *testing.T, h *house) {
+			s := h.process(t)
+			in := AddTitle{
+				Source: handIn(t, s, c.film.name, c.film.content),
+				Text:   []TextSource{{Source: handIn(t, s, c.text.name, c.text.content), Language: "en"}},
+			}
+			if c.change != nil {
+				c.change(&in)
+			}
+			_, err := s.AddTitle(t.Context(), in)
+			wantKind(t, c.what, err, bijou.Invalid, c.words...)
+			h.kept(t, c.what)
+		})
+	}
+}
+
+func TestASourceBelongsToOneTitle(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t)
+		film, text := handIn(t, s, "film.mp4", "film"), handIn(t, s, "film.srt", subtitles)
+		title, err := s.AddTitle(t.Context(), AddTitle{Source: film, Text: []TextSource{{Source: text, Language: "en"}}})
+		must(t, "add", err)
+		_, err = s.AddTitle(t.Context(), AddTitle{Source: film})
+		wantKind(t, "add it again", err, bijou.Conflict, string(film))
+		other := handIn(t, s, "other.mp4", "film")
+		_, err = s.AddTitle(t.Context(), AddTitle{Source: other, Text: []TextSource{{Source: text, Language: "en"}}})
+		wantKind(t, "add another with the same text track", err, bijou.Conflict, string(text))
+		_, err = s.AddTitle(t.Context(), AddTitle{Source: film, Kind: bijou.Series})
+		wantKind(t, "add it again in a way that is refused", err, bijou.Invalid)
+		_, err = s.AddTitle(t.Context(), AddTitle{Source: other, Text: []TextSource{{Source: film, Language: "en"}}})
+		wantKind(t, "add another with the film as text track", err, bijou.Invalid)
+		start(t, s)
+		h.published(t, s, title.ID) // none of which harmed the first
+		_, err = s.AddTitle(t.Context(), AddTitle{Source: film})
+		wantKind(t, "add what was made and let go of", err, bijou.NotFound, "hand the file in again")
+		_, err = s.AddTitle(t.Context(), AddTitle{Source: "../../etc/passwd"})
+		wantKind(t, "add what is no identifier", err, bijou.Invalid)
+	})
+}
+
+func TestASourceThatNobodyAsksForGoesAfterADay(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t)
+		used := handIn(t, s, "used.mp4", "film")
+		title, err := s.AddTitle(t.Context(), AddTitle{Source: used})
+		must(t, "add", err)
+		idle := handIn(t, s, "idle.mp4", "film")
+		half := sourceKey("src_half", sourceFile) // a kill left it without its note
+		_, err = h.blobs.Put(t.Context(), half, strings.NewReader("film"))
+		must(t, "put", err)
+		blob, err := h.blobs.Stat(t.Context(), half)
+		must(t, "stat", err)
+		at := func(age time.Duration) *Service {
+			return h.process(t, func(d *Deps) { d.Now = func() time.Time { return blob.Modified.Add(age) } })
+		}
+		must(t, "sweep", at(sourceAge-time.Minute).dropSources(t.Context()))
+		wantSame(t, "blobs within the day", len(h.keys(t, bijou.SourcePath)), 5)
+		must(t, "sweep", at(sourceAge+time.Minute).dropSources(t.Context()))
+		wantSame(t, "blobs after the day", h.keys(t, bijou.SourcePath), []string{sourceKey(used, sourceFile), sourceKey(used, sourceNote)})
+		_, err = s.source(t.Context(), idle)
+		wantKind(t, "the source that nobody asked for", err, bijou.NotFound)
+		start(t, s)
+		h.published(t, s, title.ID)
+	})
+}
+
+func TestARoomThatRunsForLongSweepsToo(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t, func(d *Deps) { d.Now = func() time.Time { return time.Now().AddDate(1000, 0, 0) } })
+		start(t, s)
+		handIn(t, s, "idle.mp4", "film")
+		pause(t.Context(), sweepEvery+time.Second)
+		h.kept(t, "sources after an hour of a room in whose eyes they are old")
+	})
+}
+
+// noPaths is a store whose blobs are not files of this machine.
+type noPaths struct{ bijou.BlobStore }
+
+func TestAFilmThatIsNotAFileOfThisMachineIsCopied(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t, func(d *Deps) { d.Blobs = noPaths{d.Blobs} })
+		start(t, s)
+		h.published(t, s, add(t, s, "Ein Film – äöü.mp4", "text"))
+	})
+}
+
+func TestAScratchDirectoryThatIsMissingIsNamed(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t, func(d *Deps) { d.Scratch += "/missing" })
+		err := s.Run(t.Context(), func() { t.Errorf("ready: got a call, want none") })
+		wantKind(t, "run", err, bijou.Unavailable, s.Scratch)
+	})
+}
+
+func TestAnUnreadableNoteIsCorrupt(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t)
+		_, err := h.blobs.Put(t.Context(), sourceKey("src_x", sourceNote), strings.NewReader("{"))
+		must(t, "put", err)
+		_, err = s.AddTitle(t.Context(), AddTitle{Source: "src_x"})
+		wantKind(t, "add", err, bijou.Corrupt, "src_x")
+		if errors.Is(err, bijou.Invalid) {
+			t.Errorf("add: got %v, which is two kinds", err)
+		}
+	})
+}

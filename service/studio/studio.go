@@ -1,0 +1,160 @@
+// Package studio is the room where films are made ready: a film comes in as a file, and a ladder of segments goes out that players can switch between.
+//
+// The work on a title is cut into steps (one for each rendition, sound track, text track and the poster, and one that packs it all), which
+// workers lease from a bijou.WorkStore. A step that is done twice leaves the same files, so a kill costs the steps in work and nothing else.
+package studio
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"bijou"
+	"bijou/kit/run"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Config is the room's section of the configuration.
+type Config struct {
+	Workers int `yaml:"workers" doc:"How many steps of films are worked on at once; each encode keeps about two processors busy."`
+}
+
+// DefaultConfig is the configuration where nothing is said.
+func DefaultConfig() Config { return Config{Workers: 1} }
+
+// Check refuses, as Invalid, what the room cannot work with.
+func (c Config) Check() error {
+	if c.Workers < 1 || c.Workers > 64 {
+		return fmt.Errorf("workers is %d: it must be 1 to 64: %w", c.Workers, bijou.Invalid)
+	}
+	return nil
+}
+
+// Deps are what the room works with.
+type Deps struct {
+	Films   bijou.FilmTool
+	Work    bijou.WorkStore
+	Blobs   bijou.BlobStore // sources and assets
+	Editor  bijou.Editor
+	Scratch string // directory for files in work; what is in it is removed at the start
+	Config  Config
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// Service takes films in and has them made ready.
+type Service struct {
+	Deps
+	host string        // names this process's workers
+	poke chan struct{} // wakes a worker when there is new work
+
+	mu      sync.Mutex
+	running map[bijou.JobID]*step
+
+	sources sync.Mutex // held while sources are given to work, or dropped
+}
+
+// step is one that a worker of this process has in work.
+type step struct {
+	title   bijou.TitleID
+	discard bool
+	stop    context.CancelCauseFunc
+}
+
+// New assembles the room.
+func New(d Deps) *Service {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker" // the name is for people; what follows makes it one of a kind, also where each process is number 1 of a container
+	}
+	return &Service{
+		Deps: d, poke: make(chan struct{}, 1), running: map[bijou.JobID]*step{},
+		host: bijou.NewID[string](fmt.Sprintf("%s-%d-", host, os.Getpid())),
+	}
+}
+
+// Run tidies what a kill left behind and works on films until ctx ends.
+func (s *Service) Run(ctx context.Context, ready func()) error {
+	if err := s.emptyScratch(); err != nil {
+		return err
+	}
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
+	ready()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.sweep(ctx) })
+	for n := range s.Config.Workers {
+		g.Go(func() error { return s.worker(ctx, fmt.Sprintf("%s-%d", s.host, n)) })
+	}
+	return g.Wait()
+}
+
+// Part returns the room as part of a process. Its grace is for the steps in work, which are handed back.
+func (s *Service) Part() run.Part {
+	return run.Part{Name: "studio", Run: s.Run, Grace: 20 * time.Second}
+}
+
+func (s *Service) emptyScratch() error {
+	entries, err := os.ReadDir(s.Scratch)
+	if err != nil {
+		return fmt.Errorf("scratch directory %s cannot be read (%v): make it, or give this user the right to write there: %w", s.Scratch, err, bijou.Unavailable)
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(s.Scratch, e.Name())); err != nil {
+			return fmt.Errorf("scratch directory %s cannot be emptied (%v): %w", s.Scratch, err, bijou.Unavailable)
+		}
+	}
+	return nil
+}
+
+// resume takes up what a kill left between two steps, and removes sources that nobody works on. One title that cannot go on holds up no other.
+func (s *Service) resume(ctx context.Context) error {
+	q := bijou.TitleQuery{State: bijou.Draft, Limit: 500}
+	for {
+		page, err := s.Editor.AllTitles(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, t := range page.Titles {
+			if err := s.advance(ctx, t.ID); err != nil {
+				s.Log.Error("title does not go on until the next start", "title", t.ID, "error", err)
+			}
+		}
+		if q.Before = page.Next; page.Next == "" {
+			return s.dropSources(ctx)
+		}
+	}
+}
+
+// sweepEvery is how often sources that nobody works on are looked for.
+const sweepEvery = time.Hour
+
+// sweep removes sources that nobody works on, until ctx ends.
+func (s *Service) sweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := s.dropSources(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("old sources stay for now", "error", err)
+		}
+	}
+}
+
+// nudge wakes a worker. One nudge is enough, however many come: workers go on until there is no work.
+func (s *Service) nudge() {
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,303 @@
+package studio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"bijou"
+)
+
+// AddTitle probes the film that was handed in, adds its title as a draft, and has its renditions made. Once it returns, the work goes on
+// through any restart. It fails with Invalid for a file that is no film, a text track that is none, or a description that no catalogue can
+// hold, and with Conflict for a source that another title is being made of. Where it fails before the work is noted it keeps neither title nor source: the files have to be handed in again.
+func (s *Service) AddTitle(ctx context.Context, in AddTitle) (bijou.Title, error) {
+	src, err := s.source(ctx, in.Source)
+	if err != nil {
+		return bijou.Title{}, err
+	}
+	t, work, err := s.prepare(ctx, in, src)
+	if err != nil {
+		ids := []bijou.SourceID{src.ID}
+		for _, x := range in.Text {
+			ids = append(ids, x.Source)
+		}
+		s.dropUnused(ctx, ids)
+		return bijou.Title{}, err
+	}
+	// The work first: whoever leases it makes the title where a kill comes in between.
+	if err := s.begin(ctx, t, work); err != nil {
+		return bijou.Title{}, err
+	}
+	defer s.nudge()
+	made, err := s.Editor.CreateTitle(ctx, t)
+	if err != nil {
+		s.undo(ctx, work)
+	}
+	return made, err
+}
+
+// begin enqueues the title's work. It fails with Conflict where a source of it is in use for another title, which lets go of it in the end.
+func (s *Service) begin(ctx context.Context, t bijou.Title, work []bijou.Work) error {
+	s.sources.Lock()
+	defer s.sources.Unlock()
+	needed, err := s.needed(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range sourcesOf(work) {
+		if needed[id] {
+			return fmt.Errorf("add %q: source %s is in use for another title: hand the file in again: %w", t.Name, id, bijou.Conflict)
+		}
+	}
+	return s.Work.Enqueue(ctx, work)
+}
+
+// undo has all removed that was begun for a title which the catalogue did not take, also where whoever asked for it has gone.
+func (s *Service) undo(ctx context.Context, work []bijou.Work) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	if err := s.discard(ctx, work[0], task{Sources: sourcesOf(work), Withdraw: true}); err != nil {
+		s.Log.Error("a title that was not added is made all the same: remove it", "title", work[0].Title, "error", err)
+	}
+}
+
+// checkParent sees that an episode's season is there. Only a season holds episodes, so what has a film of its own never has children.
+func (s *Service) checkParent(ctx context.Context, t bijou.Title) error {
+	if t.Parent == "" {
+		return nil
+	}
+	parent, err := s.Editor.AnyTitle(ctx, t.Parent)
+	if err != nil {
+		return fmt.Errorf("add %q: its parent: %w", t.Name, err)
+	}
+	if parent.Kind != bijou.Season {
+		return fmt.Errorf("add %q: its parent %s is a %s: name a season: %w", t.Name, t.Parent, parent.Kind, bijou.Invalid)
+	}
+	return nil
+}
+
+// prepare looks into the files and returns the title and its work.
+func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.Title, []bijou.Work, error) {
+	now := s.Now().UTC()
+	t, err := draft(in, src.Name, now)
+	if err != nil {
+		return t, nil, err
+	}
+	if err := s.checkParent(ctx, t); err != nil {
+		return t, nil, err
+	}
+	sides, err := s.sides(ctx, in.Text)
+	if err != nil {
+		return t, nil, err
+	}
+	probe, err := s.probe(ctx, src)
+	if err != nil {
+		return t, nil, err
+	}
+	work, err := newPlan(t, src, probe, sides, now)
+	return t, work, err
+}
+
+// draft returns the title that the request describes.
+func draft(in AddTitle, file string, now time.Time) (bijou.Title, error) {
+	lang := ""
+	if in.Language != "" {
+		var err error
+		if lang, err = canonical(in.Language); err != nil {
+			return bijou.Title{}, err
+		}
+	}
+	t := bijou.Title{
+		ID: bijou.NewID[bijou.TitleID](bijou.TitlePrefix), Kind: in.Kind, Parent: in.Parent, Number: in.Number, Name: strings.TrimSpace(in.Name),
+		Synopsis: in.Synopsis, Year: in.Year, Maturity: in.Maturity, Language: lang, Genres: in.Genres, Credit: in.Credit,
+		State: bijou.Draft, Added: now, Updated: now,
+	}
+	if t.Kind == "" {
+		t.Kind = bijou.Film
+	}
+	if t.Name == "" {
+		t.Name = nameOf(file)
+	}
+	if t.Kind != bijou.Film && t.Kind != bijou.Episode {
+		return bijou.Title{}, fmt.Errorf("add %q: a %s has no film of its own: add its episodes: %w", t.Name, t.Kind, bijou.Invalid)
+	}
+	return t, t.Check()
+}
+
+// fileEnding matches names that end as files do: "film.mp4", and not "Dr. Strangelove".
+var fileEnding = regexp.MustCompile(`\.[0-9A-Za-z]{1,5}$`)
+
+// nameOf makes a title's name of a file's: without its ending, with spaces for what stands in for them.
+func nameOf(file string) string {
+	name := file
+	if fileEnding.MatchString(file) {
+		name = strings.TrimSuffix(file, filepath.Ext(file))
+	}
+	if !strings.Contains(name, " ") {
+		name = strings.NewReplacer("_", " ", ".", " ").Replace(name)
+	}
+	if name = strings.Join(strings.Fields(name), " "); name == "" {
+		return file
+	}
+	return name
+}
+
+func (s *Service) sides(ctx context.Context, in []TextSource) ([]side, error) {
+	var sides []side
+	for _, x := range in {
+		src, err := s.source(ctx, x.Source)
+		if err != nil {
+			return nil, err
+		}
+		if x.Language, err = canonical(x.Language); err != nil {
+			return nil, fmt.Errorf("text track %q: %w", src.Name, err)
+		}
+		switch x.Kind {
+		case "":
+			x.Kind = bijou.Subtitles
+		case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
+		default:
+			return nil, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", src.Name, x.Kind, bijou.Invalid)
+		}
+		if _, err := s.text(ctx, src); err != nil {
+			return nil, err
+		}
+		sides = append(sides, side{x, src})
+	}
+	return sides, nil
+}
+
+func (s *Service) probe(ctx context.Context, src Source) (bijou.Probe, error) {
+	folder, err := os.MkdirTemp(s.Scratch, "probe-*")
+	if err != nil {
+		return bijou.Probe{}, scratchFailure(err)
+	}
+	defer os.RemoveAll(folder) // what stays is removed at the next start
+	path, err := s.film(ctx, src, folder)
+	if err != nil {
+		return bijou.Probe{}, err
+	}
+	p, err := s.Films.Probe(ctx, path)
+	if err == nil && len(p.Video) == 0 {
+		err = fmt.Errorf("%q has no moving picture: add a film: %w", src.Name, bijou.Invalid)
+	}
+	return p, err
+}
+
+// Titles returns a page of titles, whatever their state.
+func (s *Service) Titles(ctx context.Context, in AllTitles) (bijou.TitlePage, error) {
+	return s.Editor.AllTitles(ctx, bijou.TitleQuery{State: in.State, Before: in.Before, Limit: in.Limit})
+}
+
+// Title returns one title, whatever its state. It fails with NotFound for an unknown title.
+func (s *Service) Title(ctx context.Context, id bijou.TitleID) (bijou.Title, error) {
+	return s.Editor.AnyTitle(ctx, id)
+}
+
+// RemoveTitle takes the title out of the catalogue and has its files removed soon after. It fails with NotFound for an unknown title and
+// with Conflict for one that others name as their parent.
+func (s *Service) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
+	t, err := s.Editor.AnyTitle(ctx, id)
+	if err != nil {
+		return err
+	}
+	ws, err := s.Work.WorkOf(ctx, id)
+	if err != nil {
+		return err
+	}
+	of := bijou.Work{Title: id, Asset: t.Asset, Created: t.Added}
+	if len(ws) > 0 {
+		of = ws[0]
+	}
+	if of.Asset == "" {
+		return s.withdraw(ctx, id)
+	}
+	if err := s.childless(ctx, t); err != nil {
+		return err
+	}
+	// The intent is durable before the title goes, so that no kill leaves files that nobody knows of.
+	order := task{Sources: sourcesOf(ws), Withdraw: true}
+	if err := s.discard(ctx, of, order); err != nil {
+		return err
+	}
+	if err := s.withdraw(ctx, id); err != nil {
+		return err
+	}
+	s.stopSteps(id)
+	// Work that ended in between has all work of the title forgotten, this too. Once the title is gone, nothing ends well any more.
+	return s.discard(ctx, of, order)
+}
+
+// childless fails with Conflict for a title that others name as their parent.
+func (s *Service) childless(ctx context.Context, t bijou.Title) error {
+	page, err := s.Editor.AllTitles(ctx, bijou.TitleQuery{Parent: t.ID, Limit: 1})
+	if err == nil && len(page.Titles) > 0 {
+		err = fmt.Errorf("remove %q: %q belongs to it: remove what belongs to it first: %w", t.Name, page.Titles[0].Name, bijou.Conflict)
+	}
+	return err
+}
+
+// withdraw takes the title out of the catalogue. One that is gone already is no failure.
+func (s *Service) withdraw(ctx context.Context, id bijou.TitleID) error {
+	if err := s.Editor.WithdrawTitle(ctx, id); err != nil && !errors.Is(err, bijou.NotFound) {
+		return err
+	}
+	return nil
+}
+
+// discard enqueues the removal of an asset's files and of the sources. It comes before all work that is younger than the title's.
+func (s *Service) discard(ctx context.Context, of bijou.Work, t task) error {
+	w, err := newWork(of.Title, of.Asset, stepDiscard, t, of.Created)
+	if err != nil {
+		return err
+	}
+	defer s.nudge()
+	return s.Work.Enqueue(ctx, []bijou.Work{w})
+}
+
+// followEvery is how often Follow looks; a person sees no faster.
+const followEvery = 400 * time.Millisecond
+
+// Follow sends how far the work on the title has come, whenever that changes, until the title is published or has failed.
+// It fails with NotFound where the title is unknown or was removed.
+func (s *Service) Follow(ctx context.Context, id bijou.TitleID, send func(Progress) error) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	var last Progress
+	for {
+		// The work before the title: it is forgotten once the title says how it ended.
+		ws, err := s.Work.WorkOf(ctx, id)
+		if err != nil {
+			return err
+		}
+		t, err := s.Editor.AnyTitle(ctx, id)
+		if err != nil {
+			return err
+		}
+		ws = slices.DeleteFunc(ws, func(w bijou.Work) bool { return w.Step == stepDiscard })
+		p := progressOf(t, ws, s.Now())
+		p.Progress = max(p.Progress, last.Progress) // a step that is begun again is no step back for who watches the bar
+		elapsed := p.Elapsed
+		if p.Elapsed = 0; p != last {
+			last, p.Elapsed = p, elapsed
+			if err := send(p); err != nil {
+				return err
+			}
+		}
+		if t.State != bijou.Draft {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

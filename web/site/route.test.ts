@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest';
+import { pageOf, returnPath } from './route';
+
+test.each([
+  ['/', { name: 'home' }],
+  ['/title/ttl_abc123', { name: 'title', id: 'ttl_abc123' }],
+  ['/watch/ttl_abc123/', { name: 'watch', id: 'ttl_abc123' }],
+  ['/sign-in', { name: 'sign-in' }],
+  ['/sign-up/', { name: 'sign-up' }],
+  ['/watch', { name: 'missing' }],
+  ['/watch/', { name: 'missing' }],
+  ['/watch/ttl_abc/more', { name: 'missing' }],
+  ['/watch/..%2Fapi', { name: 'missing' }],
+  ['/title/ast_abc', { name: 'missing' }],
+  ['/nothing', { name: 'missing' }],
+])('%s shows the page it names', (path, want) => expect(pageOf(path)).toEqual(want));
+
+test.each([
+  ['', '/'],
+  ['?to=%2Fwatch%2Fttl_abc', '/watch/ttl_abc'],
+  ['?to=%2Ftitle%2Fttl_abc', '/title/ttl_abc'],
+  ['?to=https%3A%2F%2Fevil.example%2Fwatch%2Fttl_abc', '/'],
+  ['?to=%2F%2Fevil.example%2Fwatch', '/'],
+  ['?to=watch%2Fttl_abc', '/'],
+  ['?to=javascript%3Aalert(1)', '/'],
+  ['?to=%2Fsign-in', '/'],
+])('a sign-in with %s leads to %s and never off the site', (search, want) => expect(returnPath(search)).toBe(want));

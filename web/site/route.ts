@@ -1,0 +1,30 @@
+// Which page an address shows.
+
+export type Page =
+  | { name: 'home' }
+  | { name: 'title'; id: string }
+  | { name: 'watch'; id: string }
+  | { name: 'sign-in' }
+  | { name: 'sign-up' }
+  | { name: 'missing' };
+
+const titleID = /^ttl_[0-9a-z]{1,64}$/;
+
+/** pageOf returns the page that a path shows. */
+export function pageOf(path: string): Page {
+  const [first = '', second, ...rest] = path.replace(/^\/|\/$/g, '').split('/');
+  if (second === undefined) {
+    if (first === '') return { name: 'home' };
+    if (first === 'sign-in' || first === 'sign-up') return { name: first };
+  } else if (rest.length === 0 && (first === 'title' || first === 'watch') && titleID.test(second)) {
+    return { name: first, id: second };
+  }
+  return { name: 'missing' };
+}
+
+/** returnPath says where a sign-in leads back to: a path of this site, whatever the address asks for. */
+export function returnPath(search: string): string {
+  const to = new URLSearchParams(search).get('to') ?? '/';
+  const page = pageOf(to.split(/[?#]/)[0] ?? '');
+  return to.startsWith('/') && !to.startsWith('//') && (page.name === 'title' || page.name === 'watch') ? to : '/';
+}
