@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"bijou/app"
 	"bijou/kit/conf"
@@ -40,6 +41,9 @@ func (c *upCmd) Run(s *session) error {
 func (s *session) where(c app.Config) string {
 	if c.DataDir == app.DefaultConfig().DataDir {
 		return ""
+	}
+	if strings.ContainsAny(c.DataDir, " '\"$\\") {
+		return fmt.Sprintf(" --data-dir '%s'", strings.ReplaceAll(c.DataDir, "'", `'\''`))
 	}
 	return " --data-dir " + c.DataDir
 }

@@ -152,15 +152,24 @@ func (f *films) ExtractText(ctx context.Context, path string, s bijou.TextStream
 }
 
 // Still implements bijou.FilmTool.
-func (f *films) Still(ctx context.Context, path string, _ bijou.VideoStream, _ int64, _ int, target string) error {
-	if _, err := f.begin(ctx, path, stepPoster); err != nil {
-		return err
+func (f *films) Still(ctx context.Context, path string, _ bijou.VideoStream, atMS int64, _ int, target string) error {
+	if atMS == 10_000*posterMoments[0]/100 { // one step, however many stills it takes
+		if _, err := f.begin(ctx, path, stepPoster); err != nil {
+			return err
+		}
 	}
-	if f.dark {
+	if f.dark || atMS < 3000 { // films begin with a black picture
 		return fmt.Errorf("%s is dark: %w", filepath.Base(path), bijou.Invalid)
 	}
-	return os.WriteFile(target, []byte("a picture"), 0o600)
+	detail := "."
+	if atMS == 5000 {
+		detail = finestDetail
+	}
+	return os.WriteFile(target, []byte("a picture of "+detail), 0o600)
 }
+
+// finestDetail is in the picture halfway through each film.
+const finestDetail = "every leaf on every tree"
 
 // once fails the test where a step was done more or less than once.
 func (f *films) once(t *testing.T) {

@@ -151,23 +151,41 @@ func (m *maker) text(ctx context.Context, vtt []byte) (*bijou.TextTrack, error) 
 	}, nil
 }
 
-// poster puts one frame away: a fifth into the film, where most have begun and little is given away. A picture that cannot be had is left
-// out, as the renditions tell whether the film can be decoded.
+// posterMoments are the places in the film, in percent, that posters are looked for at: past the titles, and before the end gives itself away.
+var posterMoments = []int64{20, 35, 50, 65}
+
+// poster puts one frame away, the one whose JPEG takes most bytes: black frames, titles and blurs compress best. Where no frame can be had it
+// is left out, as the renditions tell whether the film can be decoded.
 func (m *maker) poster(ctx context.Context, v bijou.VideoStream) (string, error) {
 	film, err := m.film(ctx)
 	if err != nil {
 		return "", err
 	}
-	target := m.target("poster.jpg")
-	err = m.s.Films.Still(ctx, film, v, m.task.RuntimeMS/5, posterWidth, target)
-	if errors.Is(err, bijou.Invalid) {
-		m.s.Log.Warn("no poster", "title", m.work.Title, "error", err)
+	var best string
+	var most int64
+	for i, percent := range posterMoments {
+		target := m.target(fmt.Sprintf("poster-%d.jpg", i))
+		err := m.s.Films.Still(ctx, film, v, m.task.RuntimeMS*percent/100, posterWidth, target)
+		if errors.Is(err, bijou.Invalid) {
+			m.s.Log.Warn("no picture for the poster", "title", m.work.Title, "percent", percent, "error", err)
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		info, err := os.Stat(target)
+		if err != nil {
+			return "", scratchFailure(err)
+		}
+		if info.Size() > most {
+			best, most = target, info.Size()
+		}
+		m.progress(float64(i+1) / float64(len(posterMoments)))
+	}
+	if best == "" {
 		return "", nil
 	}
-	if err != nil {
-		return "", err
-	}
-	f, err := os.Open(target)
+	f, err := os.Open(best)
 	if err != nil {
 		return "", scratchFailure(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -413,5 +414,19 @@ func TestAFilmThatIsReadyDoesNotWaitForThoseAddedAfterIt(t *testing.T) {
 		}
 		close(goOn)
 		h.published(t, s, second)
+	})
+}
+
+func TestThePosterIsTheMomentWithTheFinestDetail(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t)
+		start(t, s)
+		title := h.published(t, s, add(t, s, "film.mp4", "silent"))
+		r, _, err := h.blobs.Get(t.Context(), title.Asset.Key(bijou.PosterFile), 0, -1)
+		must(t, "get the poster", err)
+		defer r.Close()
+		got, err := io.ReadAll(r)
+		must(t, "read the poster", err)
+		wantSame(t, "poster", string(got), "a picture of "+finestDetail)
 	})
 }

@@ -18,7 +18,7 @@ import (
 
 const (
 	// leaseTerm is how long a step stays with a worker that says nothing: what a kill costs at most before another takes the step.
-	leaseTerm = 15 * time.Second
+	leaseTerm = 6 * time.Second
 	// renewEvery leaves a busy store several tries within a term, and is fast enough for a progress bar.
 	renewEvery = time.Second
 	// maxAttempts bounds how often a step is begun, so that one that takes the process down with it does not come back for ever.
@@ -334,6 +334,7 @@ func (s *Service) enter(ctx context.Context, w bijou.Work, t bijou.Title) ([]bij
 	if err != nil || !missing || w.Step == stepPackage { // whose title was there when its tracks were made
 		return ws, err
 	}
+	_, err = s.Editor.CreateTitle(ctx, t)
 	return ws, err
 }
 

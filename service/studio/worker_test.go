@@ -380,3 +380,43 @@ func TestEndingSaysWhatBecomesOfAStep(t *testing.T) {
 		}
 	}
 }
+
+// lateEditor creates titles only once something else has happened.
+type lateEditor struct {
+	bijou.Editor
+	before func()
+}
+
+func (e lateEditor) CreateTitle(ctx context.Context, t bijou.Title) (bijou.Title, error) {
+	e.before()
+	return e.Editor.CreateTitle(ctx, t)
+}
+
+func TestWorkersThatAreQuickerThanWhoAddsTheTitleMakeIt(t *testing.T) {
+	for content, want := range map[string]bijou.TitleState{"film": bijou.Published, "fails": bijou.Failed} {
+		virtual(t, func(t *testing.T, h *house) {
+			h.films.on = func(_ context.Context, _, step string) error {
+				if want == bijou.Failed && step == "poster" {
+					return fmt.Errorf("it is broken: %w", bijou.Corrupt)
+				}
+				return nil
+			}
+			start(t, h.process(t))
+			s := h.process(t, func(d *Deps) { d.Editor = lateEditor{d.Editor, func() { h.settle(t) }} })
+			title, err := s.AddTitle(t.Context(), AddTitle{Source: handIn(t, s, "film.mp4", content)})
+			must(t, "add", err)
+			wantSame(t, "state as told", title.State, want)
+			title, err = s.Title(t.Context(), title.ID)
+			must(t, "title", err)
+			wantSame(t, "state as kept", title.State, want)
+		})
+	}
+}
+
+func TestNoTwoProcessesHaveWorkersOfOneName(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		if one, two := h.process(t), h.process(t); one.host == two.host {
+			t.Errorf("got workers named %s in both, want names of their own", one.host)
+		}
+	})
+}

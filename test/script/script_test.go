@@ -1,0 +1,247 @@
+// Package script_test runs the command line as a person types it: each script in testdata has a data directory and a service of its own.
+package script_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"bijou/test/harness"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
+func TestTheCommandLine(t *testing.T) {
+	program, films := harness.Program(t), makeFilms(t)
+	work := filepath.Join(harness.Shared(t), "scripts")
+	if err := os.Mkdir(work, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", WorkdirRoot: work, RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(e *testscript.Env) error {
+			e.Vars = append(e.Vars, "FILMS="+films, "DATA="+filepath.Join(e.WorkDir, "data"), "BIJOU_DATA_DIR="+filepath.Join(e.WorkDir, "data"),
+				"BIJOU_BUNDLED_FILMS=false", "BIJOU_LISTEN=127.0.0.1:0", "BIJOU="+program)
+			e.Values[held{}] = &held{}
+			for i, v := range e.Vars {
+				if path, ok := strings.CutPrefix(v, "PATH="); ok {
+					e.Vars[i] = "PATH=" + filepath.Dir(program) + string(os.PathListSeparator) + path
+				}
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname,
+		},
+	})
+}
+
+// makeFilms makes films that are whole, and films that are not.
+func makeFilms(t *testing.T) string {
+	t.Helper()
+	film := harness.Film(t, 6)
+	dir := filepath.Join(harness.Shared(t), "films")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	write := func(name string, b []byte) {
+		if err := os.WriteFile(at(name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(path string) []byte {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	whole := read(film)
+	write("film.mp4", whole)
+	write("new\nline.mp4", whole)
+	write(`up\..\film.mp4`, whole)
+	write("index-first.mp4", whole[:len(whole)/2]) // its index says what is missing
+	harness.FFmpeg(t, "-i", film, "-c", "copy", "-movflags", "-faststart", at("index-last.mp4"))
+	write("index-last.mp4", read(at("index-last.mp4"))[:len(whole)/2]) // its index is missing
+	harness.FFmpeg(t, "-i", film, "-c", "copy", at("cut.mkv"))
+	write("cut.mkv", read(at("cut.mkv"))[:len(whole)/2])
+	harness.FFmpeg(t, "-i", film, "-vn", "-c", "copy", at("sound.mp4"))
+	write("text.mp4", []byte("This is not a film.\n"))
+	write("zero.mp4", nil)
+	write("good.srt", []byte("1\n00:00:01,000 --> 00:00:02,000\nHello\n"))
+	write("none.srt", []byte("There is nothing to read here.\n"))
+	return dir
+}
+
+// refuse runs a command that must fail: refuse STATUS PROGRAM ARGUMENT… It wants that exit status, nothing on standard output, and exactly
+// one sentence on standard error, which the script then looks into.
+func refuse(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: refuse STATUS PROGRAM ARGUMENT…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := err.(*exec.ExitError)
+		if !ok {
+			ts.Fatalf("%q does not run: %v", args[1:], err)
+		}
+		got = exit.ExitCode()
+	}
+	checkRefusal(ts, args[1:], want, got, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+}
+
+func checkRefusal(ts *testscript.TestScript, args []string, want, got int, out, said string) {
+	if got != want {
+		ts.Fatalf("%q ends with status %d, want %d: %s", args, got, want, said)
+	}
+	if out != "" {
+		ts.Fatalf("%q fails and prints %q", args, out)
+	}
+	sentence, ok := strings.CutPrefix(strings.TrimSuffix(said, "\n"), "bijou: ")
+	if !ok || strings.ContainsAny(sentence, "\n\r\x1b") || len(sentence) > 500 {
+		ts.Fatalf("%q says %q, want one sentence that begins with bijou:", args, said)
+	}
+	for _, noise := range []string{"%!", "goroutine", "panic", "exit status", "<nil>", "level=", ": invalid", ": not found", ": conflict"} {
+		if strings.Contains(sentence, noise) {
+			ts.Fatalf("%q says %q, in which %q means nothing to a person", args, sentence, noise)
+		}
+	}
+}
+
+// clean wants no title and no file of a film in the data directory.
+func clean(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: clean")
+	}
+	if titles := allTitles(ts); len(titles) != 0 {
+		ts.Fatalf("there are titles, want none: %+v", titles)
+	}
+	if left := left(ts); len(left) != 0 {
+		ts.Fatalf("files are left: %v", left)
+	}
+}
+
+func allTitles(ts *testscript.TestScript) (titles []harness.Title) {
+	ts.Check(ts.Exec("bijou", "title", "list", "--output", "json"))
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &titles))
+	return titles
+}
+
+func left(ts *testscript.TestScript) []string {
+	left, err := harness.Left(ts.Getenv("DATA"))
+	ts.Check(err)
+	return left
+}
+
+// published wants exactly the titles with these names, all published, and nothing but files of assets.
+func published(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: published NAME…")
+	}
+	want := map[string]int{}
+	for _, name := range args {
+		want[name]++
+	}
+	assets := map[string]bool{}
+	for _, t := range allTitles(ts) {
+		if want[t.Name] == 0 || t.State != "published" || t.Asset == "" {
+			ts.Fatalf("title %+v is there, want %q published", t, args)
+		}
+		want[t.Name]--
+		assets[t.Asset] = true
+	}
+	for name, n := range want {
+		if n != 0 {
+			ts.Fatalf("%d titles named %q are missing", n, name)
+		}
+	}
+	for _, file := range left(ts) {
+		parts := strings.Split(file, "/")
+		if len(parts) < 3 || parts[1] != "assets" || !assets[parts[2]] {
+			ts.Fatalf("file %s is left and belongs to no title", file)
+		}
+	}
+}
+
+// service starts and stops a service on the script's data directory: service start ARGUMENT…, service stop. Its address is in $ADDRESS then,
+// and the number of its process in $PID.
+func service(ts *testscript.TestScript, neg bool, args []string) {
+	held, ok := ts.Value(held{}).(*held)
+	switch {
+	case ok && !neg && len(args) >= 1 && args[0] == "start":
+		sv, err := harness.Up.Launch(ts.Getenv("BIJOU"), harness.Options{DataDir: ts.Getenv("DATA"), Args: args[1:]})
+		ts.Check(err)
+		held.service = sv
+		ts.Defer(func() { ts.Check(sv.Signal(syscall.SIGKILL)) })
+		ts.Setenv("ADDRESS", strings.TrimPrefix(sv.Address, "http://"))
+		ts.Setenv("PID", strconv.Itoa(sv.PID()))
+	case ok && !neg && len(args) == 1 && args[0] == "stop" && held.service != nil:
+		ts.Check(held.service.Signal(syscall.SIGTERM))
+		status, err := held.service.Ended()
+		ts.Check(err)
+		if status != 0 {
+			ts.Fatalf("the service ends with status %d, want 0:\n%s", status, held.service.Log())
+		}
+	default:
+		ts.Fatalf("usage: service start ARGUMENT… | service stop")
+	}
+}
+
+// held is the service that a script has started.
+type held struct{ service *harness.Service }
+
+// taken takes a port of this machine for as long as the script runs: its address is in $TAKEN then.
+func taken(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: taken")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv("TAKEN", l.Addr().String())
+}
+
+// nobodys is the number of the user nobody on Debian and most others.
+const nobodys = 65534
+
+// stranger is as refuse, and runs the program as a user who has no rights here: nobody where the test runs as root, for whom no file is
+// closed, and else the test's own user, from whom the script has taken the rights.
+func stranger(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: stranger STATUS ARGUMENT…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	cmd := exec.Command(ts.Getenv("BIJOU"), args[1:]...)
+	cmd.Env = harness.Environ("BIJOU_DATA_DIR="+ts.Getenv("DATA"), "BIJOU_LISTEN=127.0.0.1:0")
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodys, Gid: nobodys}}
+	}
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		ts.Fatalf("%q does not run: %v", args, err)
+	}
+	checkRefusal(ts, args[1:], want, cmd.ProcessState.ExitCode(), out.String(), said.String())
+	ts.Check(os.WriteFile(ts.MkAbs("said"), said.Bytes(), 0o600))
+}
+
+// badname is refuse for the film whose name has a newline in it, which no script can write.
+func badname(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: badname")
+	}
+	refuse(ts, false, []string{"1", "bijou", "title", "add", filepath.Join(ts.Getenv("FILMS"), "new\nline.mp4")})
+}
