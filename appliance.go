@@ -73,7 +73,8 @@ type ApplianceReport struct {
 	Corrupt   int64          `json:"corrupt" minimum:"0" doc:"Files that were found corrupt since it started."`
 	Fault     string         `json:"fault,omitempty" maxLength:"300" doc:"Why it cannot serve well, in a sentence; absent where it can."`
 	Version   int64          `json:"version" minimum:"0" doc:"Of the holdings: rises when they change."`
-	Holdings  []Holding      `json:"holdings,omitempty" maxItems:"10000" doc:"Sent where the service does not know this version."`
+	Listed    bool           `json:"listed,omitempty" doc:"Holdings are those of this version; sent where the service does not know them."`
+	Holdings  []Holding      `json:"holdings,omitempty" maxItems:"10000"`
 }
 
 // ApplianceOrders is what the service answers to a report.
@@ -92,13 +93,22 @@ type Peer struct {
 	ID      ApplianceID `json:"id"`
 	Address string      `json:"address"`
 	Zone    string      `json:"zone,omitempty"`
-	Assets  []AssetID   `json:"assets,omitempty" doc:"Those it has whole."`
+	// Grants let the other appliance fetch: of each asset that this one has whole, one that ends soon and is sent anew with later orders.
+	Grants map[AssetID]string `json:"grants,omitempty" doc:"By asset that it has whole: a grant to fetch it with."`
 }
 
 // Control is what an appliance asks of the service. The steering room offers it.
 type Control interface {
 	// Report tells how the appliance is, and returns its orders. It fails with Invalid where Appliance.Check does.
 	Report(ctx context.Context, r ApplianceReport) (ApplianceOrders, error)
+}
+
+// ApplianceStore keeps what operators want of appliances.
+type ApplianceStore interface {
+	// WantAppliance keeps the state that the operator wants the appliance to be in. Once it returns, that survives a kill.
+	WantAppliance(ctx context.Context, id ApplianceID, state ApplianceState) error
+	// WantedAppliances returns the state wanted of each appliance that an operator has spoken of.
+	WantedAppliances(ctx context.Context) (map[ApplianceID]ApplianceState, error)
 }
 
 // Revocation takes a grant back before it ends.

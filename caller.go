@@ -9,6 +9,7 @@ type Caller struct {
 	Operator bool      `json:"operator,omitempty"` // holds the operator's token
 	Session  string    `json:"session,omitempty"`  // which sign-in: the hash of its token
 	Address  string    `json:"address,omitempty"`  // IP address of the client, without port
+	Host     string    `json:"host,omitempty"`     // by which the client reached the service, without port
 }
 
 // Guest tells whether the caller has not signed in.

@@ -72,10 +72,14 @@ var thirdParty = map[string][]string{
 	// Metrics in the form that every monitoring system reads; whether the log goes to a terminal.
 	"kit/watch": {"github.com/prometheus/client_golang", "golang.org/x/term"},
 
-	// Counters of its craft: bytes served, grants refused.
-	"service/appliance": {"github.com/prometheus/client_golang"},
+	// Counters of its craft: bytes served, grants refused; one group of goroutines for its parts.
+	"service/appliance": {"github.com/prometheus/client_golang", "golang.org/x/sync"},
+	// Advice to the system to forget a file's copy in memory, so that a check reads the disk.
+	"service/appliance/shelf": {"golang.org/x/sys"},
 	// Counters of its craft: facts accepted, refused and late.
 	"service/events": {"github.com/prometheus/client_golang"},
+	// Counters of its craft: reports, decisions, appliances.
+	"service/steering": {"github.com/prometheus/client_golang"},
 	// Argon2id for passwords; one bounded group of goroutines for the hashing.
 	"service/members": {"golang.org/x/crypto", "golang.org/x/sync"},
 	// MP4 boxes are this room's craft; language tags and their names; one group of goroutines for its workers.

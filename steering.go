@@ -2,7 +2,9 @@ package bijou
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -48,3 +50,30 @@ type Routes struct {
 	Pathways []Pathway
 	Steering string // address of the steering manifest; empty for none
 }
+
+// Check refuses, as Invalid, routes that no manifest can tell players of: without a pathway, with two of one name, or with what is no address.
+func (r Routes) Check() error {
+	if len(r.Pathways) == 0 {
+		return fmt.Errorf("there is no way to the files: %w", Invalid)
+	}
+	seen := map[string]bool{}
+	for _, p := range r.Pathways {
+		if strings.Trim(p.ID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" || p.ID == "" {
+			return fmt.Errorf("pathway %q: its name must be of letters, digits, hyphens, underscores and dots: %w", clip(p.ID, 80), Invalid)
+		}
+		if seen[p.ID] {
+			return fmt.Errorf("two pathways are called %q: %w", p.ID, Invalid)
+		}
+		seen[p.ID] = true
+		if !strings.HasSuffix(p.Base, "/") || strings.ContainsFunc(p.Base, notInAddress) || strings.ContainsAny(p.Base, "#?") {
+			return fmt.Errorf("pathway %q: %q is not an address that ends in a slash: %w", p.ID, clip(p.Base, 80), Invalid)
+		}
+	}
+	if strings.ContainsFunc(r.Steering, notInAddress) {
+		return fmt.Errorf("steering manifest %q is no address: %w", clip(r.Steering, 80), Invalid)
+	}
+	return nil
+}
+
+// notInAddress tells what neither a line nor a quoted string nor an element can hold as it is.
+func notInAddress(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"<>{}", c) }

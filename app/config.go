@@ -10,8 +10,10 @@ import (
 
 	"bijou"
 	"bijou/kit/conf"
+	"bijou/service/appliance"
 	"bijou/service/members"
 	"bijou/service/playback"
+	"bijou/service/steering"
 	"bijou/service/studio"
 )
 
@@ -21,12 +23,15 @@ type Config struct {
 	Listen       string `yaml:"listen" doc:"Address of the one door, host:port. The default is reached from this machine alone."`
 	LogLevel     string `yaml:"log_level" doc:"Least grave lines that are logged: debug, info, warn or error."`
 	BundledFilms bool   `yaml:"bundled_films" doc:"Whether a new library begins with the bundled films."`
+	Appliances   int    `yaml:"appliances" doc:"How many appliances bijou up runs, each with a listener and a directory of its own."`
 
-	Facts    Facts           `yaml:"facts"`
-	FFmpeg   FFmpeg          `yaml:"ffmpeg"`
-	Members  members.Config  `yaml:"members"`
-	Playback playback.Config `yaml:"playback"`
-	Studio   studio.Config   `yaml:"studio"`
+	Appliance appliance.Config `yaml:"appliance"`
+	Facts     Facts            `yaml:"facts"`
+	FFmpeg    FFmpeg           `yaml:"ffmpeg"`
+	Members   members.Config   `yaml:"members"`
+	Playback  playback.Config  `yaml:"playback"`
+	Steering  steering.Config  `yaml:"steering"`
+	Studio    studio.Config    `yaml:"studio"`
 }
 
 // Facts says how much of the players' reports is kept.
@@ -55,12 +60,14 @@ type FFmpeg struct {
 // DefaultConfig is the configuration where nothing is said.
 func DefaultConfig() Config {
 	return Config{
-		DataDir: defaultDataDir(), Listen: "127.0.0.1:8080", LogLevel: "info", BundledFilms: true,
-		Facts:    Facts{Retain: 1 << 30, RetainFor: 30 * 24 * time.Hour},
-		FFmpeg:   FFmpeg{FFmpeg: "ffmpeg", FFprobe: "ffprobe"},
-		Members:  members.DefaultConfig(),
-		Playback: playback.DefaultConfig(),
-		Studio:   studio.DefaultConfig(),
+		DataDir: defaultDataDir(), Listen: "127.0.0.1:8080", LogLevel: "info", BundledFilms: true, Appliances: 2,
+		Appliance: appliance.DefaultConfig(),
+		Facts:     Facts{Retain: 1 << 30, RetainFor: 30 * 24 * time.Hour},
+		FFmpeg:    FFmpeg{FFmpeg: "ffmpeg", FFprobe: "ffprobe"},
+		Members:   members.DefaultConfig(),
+		Playback:  playback.DefaultConfig(),
+		Steering:  steering.DefaultConfig(),
+		Studio:    studio.DefaultConfig(),
 	}
 }
 
@@ -71,6 +78,9 @@ func (c Config) Check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("listen is %q: write host:port, such as 127.0.0.1:8080: %w", c.Listen, bijou.Invalid)
+	}
+	if c.Appliances < 0 || c.Appliances > 64 {
+		return fmt.Errorf("appliances is %d: it must be 0 to 64: %w", c.Appliances, bijou.Invalid)
 	}
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":

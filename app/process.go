@@ -5,24 +5,18 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"bijou"
-	"bijou/kit/rpc"
 	"bijou/kit/run"
 	"bijou/kit/trust"
 	"bijou/kit/watch"
-	"bijou/service/studio"
 )
 
 // Build says what the program was made from.
@@ -48,8 +42,14 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 		return err
 	}
 	defer s.close()
-	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics(b.Version, b.Commit)}
-	if p.key, err = trust.SigningKey(data.file("keys", "grant.pem")); err != nil {
+	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics(b.Version, b.Commit), build: b}
+	if p.ring, err = trust.OpenRing(data.file("keys", "grants"), time.Now()); err != nil {
+		return err
+	}
+	if p.cluster, err = openCluster(data.file("keys"), time.Now); err != nil {
+		return err
+	}
+	if err := p.makeApplianceDirs(); err != nil {
 		return err
 	}
 	r := p.allRooms()
@@ -81,13 +81,13 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	address := "http://" + l.Addr().String()
 	mux := http.NewServeMux()
 	mux.Handle("/", door)
-	group := run.New(
-		run.Part{Name: "members", Run: r.members.Run},
-		r.studio.Part(),
-		run.Part{Name: "door", Run: func(ctx context.Context, ready func()) error {
-			return serve(ctx, l, watch.Requests(p.log, mux), ready)
-		}},
-	)
+	parts := []run.Part{{Name: "members", Run: r.members.Run}, r.studio.Part()}
+	for i, box := range r.appliances {
+		parts = append(parts, run.Part{Name: fmt.Sprintf("appliance-%d", i+1), Run: box.Run})
+	}
+	group := run.New(append(parts, run.Part{Name: "door", Run: func(ctx context.Context, ready func()) error {
+		return p.serveBoth(ctx, l, watch.Requests(p.log, mux), watch.Requests(p.log, p.roleDoor(r)), ready)
+	}})...)
 	pages := watch.Pages(group, p.metrics)
 	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
 		mux.Handle(path, pages)
@@ -123,6 +123,21 @@ const (
 	lastWords = 5 * time.Second
 )
 
+// serveBoth answers people in clear text and members of the cluster by TLS, at one address.
+func (p *process) serveBoth(ctx context.Context, l net.Listener, people, members http.Handler, ready func()) error {
+	both := newSplit(l)
+	return run.New(
+		run.Part{Name: "address", Run: func(ctx context.Context, ready func()) error {
+			ready()
+			return both.run(ctx)
+		}},
+		run.Part{Name: "members", Run: func(ctx context.Context, ready func()) error {
+			return serve(ctx, tls.NewListener(both.tls, trust.ServerTLS(p.cluster.self)), members, ready)
+		}},
+		run.Part{Name: "people", Run: func(ctx context.Context, ready func()) error { return serve(ctx, both.plain, people, ready) }},
+	).Run(ctx, ready)
+}
+
 // serve answers requests until ctx ends, then lets those in work finish.
 func serve(ctx context.Context, l net.Listener, h http.Handler, ready func()) error {
 	work, endWork := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -150,127 +165,4 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, ready func()) er
 		return srv.Close() // whoever is still reading has had their time
 	}
 	return nil
-}
-
-// studioMethods are what the studio offers to operators, here and there.
-type studioMethods interface {
-	AddSource(ctx context.Context, name string, r io.Reader) (studio.Source, error)
-	AddTitle(ctx context.Context, in studio.AddTitle) (bijou.Title, error)
-	Titles(ctx context.Context, in studio.AllTitles) (bijou.TitlePage, error)
-	Title(ctx context.Context, id bijou.TitleID) (bijou.Title, error)
-	RemoveTitle(ctx context.Context, id bijou.TitleID) error
-	Follow(ctx context.Context, id bijou.TitleID, send func(studio.Progress) error) error
-}
-
-// Studio is what the command line asks of a library: the running service's studio, or that of a data directory where none runs.
-type Studio struct {
-	studioMethods
-	// Running is the address of the service, or empty where the work is done in this process.
-	Running string
-	close   func()
-}
-
-// Close lets go of the library. Work that is not finished goes on when the next process opens it.
-func (s *Studio) Close() { s.close() }
-
-// OpenStudio returns the studio of the service that runs on the data directory, or else opens the directory itself.
-func OpenStudio(ctx context.Context, c Config, log *slog.Logger) (*Studio, error) {
-	if h, ok := heldNow(c.DataDir); ok && h.Address != "" && answers(ctx, h.Address) {
-		return remoteStudio(c, h)
-	}
-	data, err := openDataDir(c.DataDir, "title")
-	if err != nil {
-		return nil, err
-	}
-	s, err := openStores(ctx, c, data)
-	if err != nil {
-		data.close()
-		return nil, err
-	}
-	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics("", "")}
-	r := p.libraryRooms()
-	if err := p.settle(ctx, r); err != nil {
-		s.close()
-		data.close()
-		return nil, err
-	}
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	group := run.New(r.studio.Part())
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- group.Run(work, func() { close(ready) }) }()
-	done := func() {
-		p.tidied(work, r)
-		stop()
-		if err := <-ended; err != nil {
-			log.Warn("studio did not stop well", "error", err)
-		}
-		s.close()
-		data.close()
-	}
-	select {
-	case <-ready:
-		return &Studio{studioMethods: r.studio, close: done}, nil
-	case err := <-ended:
-		stop()
-		s.close()
-		data.close()
-		return nil, err
-	}
-}
-
-// tidyTime is how long a command waits until the files of titles that it removed, or that failed, are gone. What is left by then goes when
-// the next process opens the directory.
-const tidyTime = 10 * time.Second
-
-// tidied waits until no work is left on titles that are removed or have failed, since only their files are still to go.
-func (p *process) tidied(ctx context.Context, r rooms) {
-	ctx, cancel := context.WithTimeout(ctx, tidyTime)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		left, err := p.stores.work.Unfinished(ctx)
-		if err != nil {
-			p.log.Warn("files of removed titles stay for now", "error", err)
-			return
-		}
-		left = slices.DeleteFunc(left, func(id bijou.TitleID) bool {
-			t, err := r.catalog.AnyTitle(ctx, id)
-			return err == nil && t.State != bijou.Failed || err != nil && !errors.Is(err, bijou.NotFound)
-		})
-		if len(left) == 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func remoteStudio(c Config, h holder) (*Studio, error) {
-	b, err := os.ReadFile(filepath.Join(c.DataDir, "operator.token"))
-	if err != nil {
-		return nil, fmt.Errorf("the service at %s runs, but its operator's token in %s cannot be read (%v): become the user who started it: %w",
-			h.Address, c.DataDir, rootCause(err), bijou.Denied)
-	}
-	client := studio.NewClient(rpc.NewClient(h.Address, rpc.WithToken(strings.TrimSpace(string(b)))))
-	return &Studio{studioMethods: client, Running: h.Address, close: func() {}}, nil
-}
-
-// answers tells whether a service is alive at the address.
-func answers(ctx context.Context, address string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/livez", nil)
-	if err != nil {
-		return false
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return false
-	}
-	res.Body.Close()
-	return res.StatusCode == http.StatusOK
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/ed25519"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"bijou/service/gateway"
 	"bijou/service/members"
 	"bijou/service/playback"
+	"bijou/service/steering"
 	"bijou/service/studio"
 	"bijou/web"
 	"bijou/wire/grant"
@@ -29,11 +29,12 @@ import (
 
 // stores are the engines that keep the contracts in this process, and what has to be closed with them.
 type stores struct {
-	members *sqlite.Members
-	titles  *sqlite.Catalog
-	work    *sqlite.Studio
-	facts   *logfile.Log
-	blobs   *directory.Store
+	members  *sqlite.Members
+	titles   *sqlite.Catalog
+	work     *sqlite.Studio
+	steering *sqlite.Steering
+	facts    *logfile.Log
+	blobs    *directory.Store
 }
 
 // openStores opens the embedded engines of the data directory.
@@ -56,6 +57,9 @@ func openStores(ctx context.Context, c Config, data *dataDir) (s *stores, err er
 	if s.members, err = sqlite.OpenMembers(ctx, data.file("sqlite", "members.db")); err != nil {
 		return s, err
 	}
+	if s.steering, err = sqlite.OpenSteering(ctx, data.file("sqlite", "steering.db")); err != nil {
+		return s, err
+	}
 	s.facts, err = logfile.Open(data.file("log"), logfile.Options{
 		RetainBytes: int64(c.Facts.Retain), RetainAge: c.Facts.RetainFor, Now: time.Now,
 	})
@@ -66,6 +70,9 @@ func openStores(ctx context.Context, c Config, data *dataDir) (s *stores, err er
 func (s *stores) close() {
 	if s.facts != nil {
 		_ = s.facts.Close()
+	}
+	if s.steering != nil {
+		_ = s.steering.Close()
 	}
 	if s.members != nil {
 		_ = s.members.Close()
@@ -83,12 +90,13 @@ func (s *stores) close() {
 
 // rooms is the whole system: each role, and whom it works with.
 type rooms struct {
-	catalog   *catalog.Service
-	studio    *studio.Service
-	members   *members.Service
-	events    *events.Service
-	playback  *playback.Service
-	appliance *appliance.Service
+	catalog    *catalog.Service
+	studio     *studio.Service
+	members    *members.Service
+	events     *events.Service
+	steering   *steering.Service
+	playback   *playback.Service
+	appliances []*appliance.Service
 }
 
 // process is what the rooms of one process share.
@@ -98,7 +106,9 @@ type process struct {
 	stores  *stores
 	log     *slog.Logger
 	metrics *watch.Metrics
-	key     ed25519.PrivateKey
+	ring    *trust.Ring
+	cluster *cluster
+	build   Build
 }
 
 // libraryRooms are the two rooms that make and keep titles: all that the command line needs when no service runs.
@@ -121,24 +131,29 @@ func (p *process) allRooms() rooms {
 		Log: p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
 	r.events = events.New(events.Deps{Facts: p.stores.facts, Now: time.Now, Metrics: p.metrics})
+	r.steering = steering.New(steering.Deps{
+		Titles: r.catalog, Wanted: p.stores.steering, Revocations: p.stores.steering, Keys: func() [][]byte { return p.ring.Public() },
+		Sign:      func(g bijou.Grant) (string, error) { return grant.Sign(g, p.ring.Signing(time.Now())) },
+		MayReport: mayReport, Config: p.config.Steering, Now: time.Now, Log: p.log.With("role", "steering"), Metrics: p.metrics,
+	})
 	r.playback = playback.New(playback.Deps{
-		Titles: r.catalog, Positions: r.members, Blobs: p.stores.blobs, Key: p.key, Now: time.Now, Config: p.config.Playback,
+		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Keys: p.ring,
+		Now: time.Now, Config: p.config.Playback,
 	})
-	public, _ := p.key.Public().(ed25519.PublicKey)
-	r.appliance = appliance.New(appliance.Deps{
-		Blobs: p.stores.blobs, Keys: grant.NewKeys(public), Now: time.Now, Log: p.log.With("role", "appliance"), Metrics: p.metrics,
-	})
+	r.appliances = p.appliances(r.steering, appliance.StoreOrigin(p.stores.blobs))
 	return r
 }
 
-// routes are the methods of all rooms.
-func (r rooms) routes() []rpc.Route {
+// routes are the methods of all rooms, and of the cluster itself.
+func (p *process) routes(r rooms) []rpc.Route {
 	var all []rpc.Route
 	all = append(all, r.members.Routes()...)
 	all = append(all, r.catalog.Routes()...)
+	all = append(all, r.steering.Routes()...)
 	all = append(all, r.playback.Routes()...)
 	all = append(all, r.events.Routes()...)
-	return append(all, r.studio.Routes()...)
+	all = append(all, r.studio.Routes()...)
+	return append(all, createToken.Serve(func(ctx context.Context, in NewToken) (JoinToken, error) { return p.cluster.create(ctx, in) }))
 }
 
 // public are the routes that the gateway offers.
@@ -158,12 +173,12 @@ func (p *process) door(r rooms) (http.Handler, error) {
 		return nil, err
 	}
 	gate := gateway.New(gateway.Deps{
-		Sessions: r.members, API: rpc.Handler(rpc.Deps{Log: p.log, Metrics: p.metrics}, public(r.routes())...),
+		Sessions: r.members, API: rpc.Handler(rpc.Deps{Log: p.log, Metrics: p.metrics}, public(p.routes(r))...),
 		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: token, SessionCookie: members.CookieName,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if strings.HasPrefix(req.URL.Path, grant.Prefix) {
-			r.appliance.ServeHTTP(w, req)
+			r.atDoor(w, req)
 			return
 		}
 		gate.ServeHTTP(w, req)
@@ -172,12 +187,14 @@ func (p *process) door(r rooms) (http.Handler, error) {
 
 // OpenAPI returns the document of the public methods, as it is committed in web/openapi.json.
 func OpenAPI() ([]byte, error) {
-	p := &process{config: DefaultConfig(), stores: &stores{}, data: &dataDir{}, log: slog.New(slog.DiscardHandler), metrics: watch.NewMetrics("", ""), key: make(ed25519.PrivateKey, ed25519.PrivateKeySize)}
-	return rpc.OpenAPI("Bijou", "1", public(p.allRooms().routes())...)
+	p := &process{config: DefaultConfig(), stores: &stores{}, data: &dataDir{}, log: slog.New(slog.DiscardHandler), metrics: watch.NewMetrics("", "")}
+	return rpc.OpenAPI("Bijou", "1", public(p.routes(p.allRooms()))...)
 }
 
 var (
 	_ bijou.Titles    = (*catalog.Client)(nil)
 	_ bijou.Sessions  = (*members.Client)(nil)
 	_ bijou.Positions = (*members.Client)(nil)
+	_ bijou.Steering  = (*steering.Client)(nil)
+	_ bijou.Control   = (*steering.Client)(nil)
 )

@@ -26,11 +26,16 @@ type cli struct {
 	Set     []string `help:"Set a configuration key, such as studio.workers=2. May be repeated." placeholder:"KEY=VALUE" sep:"none"`
 	Output  string   `help:"How results are printed: text or json." enum:"text,json" default:"text"`
 
-	Up      upCmd      `cmd:"" help:"Run the whole service in this process."`
-	Title   titleCmd   `cmd:"" help:"Add, list, show and remove titles."`
-	Conf    confCmd    `cmd:"" name:"config" help:"Show and check the configuration."`
-	Doctor  doctorCmd  `cmd:"" help:"Check this machine and the data directory; each finding names its fix."`
-	Version versionCmd `cmd:"" help:"Say which version this is."`
+	Up        upCmd        `cmd:"" help:"Run the whole service in this process."`
+	Run       runCmd       `cmd:"" help:"Run one role of the service, beside a service elsewhere or by itself."`
+	Title     titleCmd     `cmd:"" help:"Add, list, show and remove titles."`
+	Appliance applianceCmd `cmd:"" help:"List, drain, pause and drop appliances."`
+	Why       whyCmd       `cmd:"" help:"Say why a viewing was sent to the appliances that it was sent to."`
+	Token     tokenCmd     `cmd:"" help:"Let machines join."`
+	Grant     grantCmd     `cmd:"" help:"Revoke grants, rotate and print keys."`
+	Conf      confCmd      `cmd:"" name:"config" help:"Show and check the configuration."`
+	Doctor    doctorCmd    `cmd:"" help:"Check this machine and the data directory; each finding names its fix."`
+	Version   versionCmd   `cmd:"" help:"Say which version this is."`
 }
 
 // session is what a command works with.
@@ -39,6 +44,7 @@ type session struct {
 	ctx      context.Context
 	out, err io.Writer
 	env      []string
+	command  string // last word of the command, such as drain
 }
 
 // config reads the configuration: flags of a command come last.
@@ -83,7 +89,7 @@ func run(args, env []string, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err = parsed.Run(&session{cli: &c, ctx: ctx, out: out, err: errOut, env: env})
+	err = parsed.Run(&session{cli: &c, ctx: ctx, out: out, err: errOut, env: env, command: parsed.Selected().Name})
 	switch {
 	case err == nil:
 		return 0

@@ -42,3 +42,11 @@ func opened[S io.Closer](t testing.TB, open func(context.Context, string) (S, er
 	})
 	return s
 }
+
+func TestSteeringKeepsTheContractOfApplianceStore(t *testing.T) {
+	contract.ApplianceStore(t, func(t *testing.T) bijou.ApplianceStore { return opened(t, OpenSteering, newFile(t)) })
+}
+
+func TestSteeringKeepsTheContractOfRevocationStore(t *testing.T) {
+	contract.RevocationStore(t, func(t *testing.T) bijou.RevocationStore { return opened(t, OpenSteering, newFile(t)) })
+}

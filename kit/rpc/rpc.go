@@ -220,6 +220,7 @@ type Document[In any] struct {
 
 // Body is what a Document answers: Reader, which is closed at the end where it is an io.Closer, or else Bytes.
 type Body struct {
+	Status       int    // 0 means 200; another is sent with Bytes as they are
 	ContentType  string // empty means the declaration's
 	CacheControl string // empty means that nothing is said
 	ETag         string // as in RFC 9110 section 8.8.3; quotes are put around it where it has none; empty means none

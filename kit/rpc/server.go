@@ -325,6 +325,11 @@ func (w *response) document(r *http.Request, body Body) error {
 		}
 		h.Set("ETag", tag)
 	}
+	if body.Status != 0 && body.Status != http.StatusOK {
+		w.WriteHeader(body.Status)
+		_, _ = w.Write(body.Bytes) // the client may have gone; nobody is left to tell
+		return nil
+	}
 	http.ServeContent(w, r, "", time.Time{}, content)
 	return nil
 }

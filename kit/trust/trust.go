@@ -152,7 +152,21 @@ func unreadable(path string, err error) error {
 }
 
 // write makes the file appear whole or not at all. Where it exists by now, it stays as it is.
-func write(path string, b []byte) (err error) {
+func write(path string, b []byte) error {
+	// A link, as opposed to a rename, never replaces what another process made meanwhile.
+	return place(path, b, func(from, to string) error {
+		if err := os.Link(from, to); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+// replace makes the file appear whole, in place of what was there.
+func replace(path string, b []byte) error { return place(path, b, os.Rename) }
+
+// place writes a file beside the path, has it on disk, and gives it the path's name by the given way.
+func place(path string, b []byte, name func(from, to string) error) (err error) {
 	dir := filepath.Dir(path)
 	defer func() {
 		switch {
@@ -176,8 +190,7 @@ func write(path string, b []byte) (err error) {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	// A link, as opposed to a rename, never replaces what another process made meanwhile.
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := name(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(dir)

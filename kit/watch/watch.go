@@ -59,5 +59,10 @@ func NewMetrics(version, commit string) *Metrics {
 	return r
 }
 
+// Labelled returns what registers metrics with one more label, which tells several parts of one kind apart.
+func Labelled(m *Metrics, name, value string) prometheus.Registerer {
+	return prometheus.WrapRegistererWith(prometheus.Labels{name: value}, m)
+}
+
 // label makes a label's value of text: Prometheus refuses what is not UTF-8.
 func label(s string) string { return strings.ToValidUTF8(s, "?") }

@@ -1,148 +1,242 @@
 // Package appliance is the box that keeps files and serves segments to whoever holds a grant. It needs the public key and its files,
-// and no other part of the service.
+// and no other part of the service: what it misses it fetches, how it is it reports, and when nobody answers it serves on.
 package appliance
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
-	"path"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"bijou"
-	"bijou/wire/grant"
+	"bijou/kit/conf"
+	"bijou/service/appliance/shelf"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 )
+
+// Config is the room's section of the configuration.
+type Config struct {
+	Listen      string        `yaml:"listen" doc:"Address of viewers, host:port. Port 0 is any free one, which is kept over restarts. Where nothing is said: such a port at the host of the service's own address. The second appliance of bijou up takes the next port, and so on."`
+	Address     string        `yaml:"address" doc:"Where viewers reach it, such as https://box1.example.org; made of listen where nothing is said. A host of * stands for the one by which the viewer reached the service."`
+	Name        string        `yaml:"name" doc:"What people call it; its identifier where nothing is said."`
+	Zone        string        `yaml:"zone" doc:"The part of the network that it stands in."`
+	Networks    []string      `yaml:"networks" doc:"Networks whose viewers it is meant for, such as 192.0.2.0/24."`
+	Cap         conf.Size     `yaml:"cap" doc:"How much it may hold; what is asked for least goes first."`
+	CapacityBPS int64         `yaml:"capacity_bps" doc:"What it can send, in bits a second; nobody is sent to it above nine tenths of that. 0 where nobody knows."`
+	ScrubEvery  time.Duration `yaml:"scrub_every" doc:"Within which time the hash of every file is checked again."`
+	TLSCert     string        `yaml:"tls_cert" doc:"Certificate for HTTPS (PEM, with its chain). Files that change are read again."`
+	TLSKey      string        `yaml:"tls_key" doc:"The certificate's key (PEM)."`
+}
+
+// DefaultConfig is the configuration where nothing is said.
+func DefaultConfig() Config {
+	return Config{Cap: 10 << 30, ScrubEvery: 24 * time.Hour}
+}
+
+// Check refuses, as Invalid, what the room cannot work with.
+func (c Config) Check() error {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil && c.Listen != "" {
+		return fmt.Errorf("listen is %q: write host:port, such as 127.0.0.1:8081: %w", c.Listen, bijou.Invalid)
+	}
+	if c.Address != "" {
+		if err := (bijou.Appliance{ID: bijou.AppliancePrefix + "x", Address: c.Address}).Check(); err != nil {
+			return fmt.Errorf("address is %q: write one such as https://box1.example.org: %w", c.Address, bijou.Invalid)
+		}
+	}
+	for _, n := range c.Networks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			return fmt.Errorf("networks holds %q: write prefixes such as 192.0.2.0/24: %w", n, bijou.Invalid)
+		}
+	}
+	switch {
+	case c.Cap < 64<<20:
+		return fmt.Errorf("cap is %s: it must be at least 64MiB: %w", c.Cap, bijou.Invalid)
+	case c.CapacityBPS < 0:
+		return fmt.Errorf("capacity_bps is %d: it must not be negative: %w", c.CapacityBPS, bijou.Invalid)
+	case c.ScrubEvery < time.Minute:
+		return fmt.Errorf("scrub_every is %s: it must be at least 1m: %w", c.ScrubEvery, bijou.Invalid)
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return fmt.Errorf("tls_cert is %q and tls_key is %q: give both or neither: %w", c.TLSCert, c.TLSKey, bijou.Invalid)
+	}
+	return nil
+}
 
 // Deps are what the room works with.
 type Deps struct {
-	Blobs   bijou.BlobStore // assets
-	Keys    grant.Keys
+	Dir     string        // its own
+	Source  Origin        // where files come from
+	Control bijou.Control // whom it reports to; nil where it works for itself
+	Keys    [][]byte      // Ed25519 public keys that it begins with, until Control says others
+	KeyFile string        // PEM public keys, read again when the file changes; empty where Control or Keys tells them
+	Config  Config
+	Version string
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
 
-// Service serves the files of assets under grants.
+// Origin is where an appliance fetches what it misses.
+type Origin struct {
+	shelf.Source
+	// Assets tells that the files belong to assets, whose own description says which there are and what their hashes are.
+	Assets bool
+}
+
+// Service is the box.
 type Service struct {
 	Deps
-	served  prometheus.Counter
-	refused prometheus.Counter
+	gate        *gate
+	certificate *certificate
+	open        atomic.Pointer[shelf.Shelf] // nil until Run has opened it
+	peers       *peers
+	learning    sync.Mutex // one asset's description is read at a time
+
+	mu       sync.Mutex
+	identity identity
+	state    bijou.ApplianceState
+	known    int64 // version of the holdings that the service knows
+	orders   bijou.ApplianceOrders
+
+	connections, requests, sent atomic.Int64
+	metrics                     metrics
 }
 
 // New assembles the room.
 func New(d Deps) *Service {
-	s := &Service{
-		Deps:    d,
-		served:  prometheus.NewCounter(prometheus.CounterOpts{Name: "bijou_appliance_served_bytes_total", Help: "Bytes of segments and playlists served."}),
-		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "bijou_appliance_refused_total", Help: "Requests without a grant that holds."}),
+	s := &Service{Deps: d, gate: newGate(), state: bijou.ApplianceServing, known: -1, peers: &peers{now: d.Now}}
+	s.gate.set(d.Keys, nil, nil)
+	if d.Config.TLSCert != "" {
+		s.certificate = &certificate{certFile: d.Config.TLSCert, keyFile: d.Config.TLSKey, now: d.Now, log: d.Log}
 	}
-	d.Metrics.MustRegister(s.served, s.refused)
+	s.metrics = newMetrics(d.Metrics, s)
 	return s
 }
 
-// types are the media types of the files that an asset has; no other file is served.
-var types = map[string]string{
-	".m4s":  "video/iso.segment",
-	".mp4":  "video/mp4",
-	".m3u8": "application/vnd.apple.mpegurl",
-	".vtt":  "text/vtt; charset=utf-8",
-	".jpg":  "image/jpeg",
+// ID returns the appliance's identifier; it is known once Run is ready.
+func (s *Service) ID() bijou.ApplianceID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.identity.ID
 }
 
-// ServeHTTP answers GET and HEAD of grant.Prefix + token + "/" + asset + "/" + file. Requests need no CORS preflight (Fetch standard,
-// safelisted method and headers), and answers cache under the path without the grant, since files never change.
-func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, Date")
-	h.Set("Timing-Allow-Origin", "*")
-	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	h.Set("X-Content-Type-Options", "nosniff")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.Set("Allow", "GET, HEAD")
-		s.refuse(w, http.StatusMethodNotAllowed, "files are read with GET or HEAD")
-		return
+// Run opens the appliance's directory, listens for viewers, and reports, until ctx ends.
+func (s *Service) Run(ctx context.Context, ready func()) error {
+	if s.certificate != nil {
+		if err := s.certificate.load(); err != nil {
+			return err
+		}
 	}
-	token, asset, file, ok := grant.Split(r.URL.Path)
-	if !ok {
-		s.refuse(w, http.StatusNotFound, "no file has this address")
-		return
-	}
-	g, err := grant.Open(token, s.Keys)
-	if err == nil {
-		err = grant.Check(g, asset, clientOf(r), s.Now())
-	}
+	sh, err := shelf.Open(shelf.Options{
+		Dir: s.Dir, Cap: int64(s.Config.Cap), Scrub: s.Config.ScrubEvery, Now: s.Now, Log: s.Log,
+	}, &sources{s})
 	if err != nil {
-		s.refused.Inc()
-		s.refuse(w, http.StatusForbidden, bijou.Sentence(err))
-		return
+		return err
 	}
-	s.file(w, r, asset, file)
+	defer func() {
+		if err := sh.Close(); err != nil {
+			s.Log.Warn("appliance did not close well", "error", err)
+		}
+	}()
+	l, err := s.begin()
+	if err != nil {
+		return err
+	}
+	s.open.Store(sh)
+	defer s.open.Store(nil)
+	s.remember(ctx, sh)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return sh.Run(ctx, func() {}) })
+	g.Go(func() error { return s.serve(ctx, l) })
+	g.Go(func() error { return s.report(ctx, ready) })
+	return g.Wait()
 }
 
-func (s *Service) file(w http.ResponseWriter, r *http.Request, asset bijou.AssetID, file string) {
-	mediaType, known := types[path.Ext(file)]
-	key := asset.Key(file) // below the asset's folder: Split refused every path that leads out of it
-	if !known || bijou.CheckKey(key) != nil {
-		s.refuse(w, http.StatusNotFound, "no file has this address")
-		return
+// begin reads what the appliance knows of itself and of the service's orders, and takes its address.
+func (s *Service) begin() (net.Listener, error) {
+	id, err := loadIdentity(s.Dir)
+	if err != nil {
+		return nil, err
 	}
-	body, blob, err := s.Blobs.Get(r.Context(), key, 0, -1)
-	switch {
-	case errors.Is(err, bijou.NotFound):
-		s.refuse(w, http.StatusNotFound, "this appliance does not have the file")
-		return
-	case r.Context().Err() != nil:
-		return // the client has gone; nobody is left to tell
-	case err != nil:
-		s.Log.Error("file cannot be read", "key", key, "error", err)
-		s.refuse(w, http.StatusServiceUnavailable, "the file cannot be read at the moment")
-		return
+	l, err := listen(s.Config.Listen, id.Port)
+	if err != nil {
+		return nil, err
 	}
-	defer body.Close()
-	seek, ok := body.(io.ReadSeeker)
-	if !ok {
-		s.Log.Error("file is not on this machine", "key", key)
-		s.refuse(w, http.StatusServiceUnavailable, "the file cannot be read at the moment")
-		return
+	if at, ok := l.Addr().(*net.TCPAddr); ok {
+		id.Port = at.Port
 	}
-	h := w.Header()
-	h.Set("Content-Type", mediaTypeOf(mediaType, file))
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	h.Set("ETag", fmt.Sprintf("%q", string(asset)+"/"+file))
-	counted := &counter{ResponseWriter: w}
-	http.ServeContent(counted, r, "", blob.Modified, seek)
-	s.served.Add(float64(counted.n))
+	if err := id.save(s.Dir); err != nil {
+		l.Close()
+		return nil, err
+	}
+	if s.KeyFile != "" {
+		if err := s.readKeys(); err != nil {
+			l.Close()
+			return nil, err
+		}
+	} else if err := s.loadOrders(); err != nil {
+		l.Close()
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.identity = id
+	return l, nil
 }
 
-// mediaTypeOf tells sound from picture by the folder's name, as the studio names them.
-func mediaTypeOf(mediaType, file string) string {
-	if strings.HasPrefix(file, "a-") {
-		return strings.Replace(mediaType, "video/mp4", "audio/mp4", 1)
+// describe returns the appliance as viewers and the service know it.
+func (s *Service) describe() bijou.Appliance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := bijou.Appliance{
+		ID: s.identity.ID, Name: s.Config.Name, Address: s.Config.Address, Zone: s.Config.Zone, CapacityBPS: s.Config.CapacityBPS,
+		Version: s.Version, Started: s.identity.started,
 	}
-	return mediaType
+	if a.Name == "" {
+		a.Name = string(a.ID)
+	}
+	if a.Address == "" {
+		a.Address = addressOf(s.Config.Listen, s.identity.Port, s.certificate != nil)
+	}
+	for _, n := range s.Config.Networks {
+		if p, err := netip.ParsePrefix(n); err == nil { // Check refused all others
+			a.Networks = append(a.Networks, p.Masked())
+		}
+	}
+	return a
 }
 
-type problem struct {
-	Type   string `json:"type"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
+// addressOf makes the viewers' address of the one that is listened at. An address that means something else on every machine stands for the
+// host by which the viewer reached the service.
+func addressOf(listen string, port int, secure bool) string {
+	scheme := "http://"
+	if secure {
+		scheme = "https://"
+	}
+	host, _, err := net.SplitHostPort(listen)
+	ip := net.ParseIP(host)
+	if err != nil || host == "" || host == "localhost" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
+		host = "*"
+	}
+	return scheme + net.JoinHostPort(host, fmt.Sprint(port))
 }
 
-// refuse answers with a problem (RFC 9457) that no cache keeps.
-func (s *Service) refuse(w http.ResponseWriter, status int, sentence string) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	// The client may have gone; there is nobody left to tell.
-	_ = json.NewEncoder(w).Encode(problem{"about:blank", status, sentence})
+// Address returns where viewers reach the appliance; it is known once Run is ready.
+func (s *Service) Address() string { return s.describe().Address }
+
+// State returns what the appliance does.
+func (s *Service) State() bijou.ApplianceState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
 }
 
 // clientOf returns the address at the other end, or the zero address, which is in no network.
@@ -154,21 +248,32 @@ func clientOf(r *http.Request) netip.Addr {
 	return ap.Addr()
 }
 
-// counter counts the bytes written, and leaves the way to sendfile(2) open.
-type counter struct {
-	http.ResponseWriter
-	n int64
+// errStarting says that the appliance does not know its files yet, or any more.
+var errStarting = fmt.Errorf("the appliance is starting or stopping: try again in a moment: %w", bijou.Unavailable)
+
+// shelfNow returns the shelf, where Run has opened it.
+func (s *Service) shelfNow() (*shelf.Shelf, error) {
+	sh := s.open.Load()
+	if sh == nil {
+		return nil, errStarting
+	}
+	return sh, nil
 }
 
-func (c *counter) Write(b []byte) (int, error) {
-	n, err := c.ResponseWriter.Write(b)
-	c.n += int64(n)
-	return n, err
+// remember tells the shelf what the assets on it consist of, as far as their descriptions are there.
+func (s *Service) remember(ctx context.Context, sh *shelf.Shelf) {
+	if !s.Source.Assets {
+		return
+	}
+	_, held := sh.Holdings()
+	for _, h := range held {
+		if err := s.learn(ctx, sh, h.Asset); err != nil && !errors.Is(err, bijou.Corrupt) && ctx.Err() == nil {
+			s.Log.Warn("asset is not known yet", "asset", h.Asset, "error", err) // its files are served all the same
+		}
+	}
 }
 
-// ReadFrom implements io.ReaderFrom.
-func (c *counter) ReadFrom(r io.Reader) (int64, error) {
-	n, err := io.Copy(c.ResponseWriter, r)
-	c.n += n
-	return n, err
+// shortName cuts a path for logs.
+func shortName(name string) string {
+	return name[:min(len(name), 200)] + strings.Repeat("…", min(1, len(name)/201))
 }

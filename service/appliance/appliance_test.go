@@ -4,17 +4,22 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,8 +41,9 @@ var (
 type box struct {
 	*appliance.Service
 	dir     string
-	log     *bytes.Buffer
+	log     *logged
 	metrics *prometheus.Registry
+	stop    func()
 }
 
 // segment is what v720/1.m4s holds: 100 kB, each byte its place modulo 251.
@@ -49,33 +55,125 @@ var segment = func() []byte {
 	return b
 }()
 
-func newBox(t *testing.T) *box {
+// assetFiles are the files of each asset, but for its description.
+var assetFiles = map[string][]byte{
+	"v720/1.m4s": segment, "v720/init.mp4": []byte("init"), "a-en/init.mp4": []byte("sound"), "a-en/1.m4s": []byte("sound"), "v720/index.m3u8": []byte("#EXTM3U\n"),
+	"t-en/text.vtt": []byte("WEBVTT\n"), "poster.jpg": []byte("jpeg"), "v720/notes.txt": []byte("x"),
+}
+
+func sumOf(name string) string {
+	h := sha256.Sum256(assetFiles[name])
+	return hex.EncodeToString(h[:])
+}
+
+// description is the asset's asset.json.
+func description(id bijou.AssetID) []byte {
+	media := func(track string) bijou.Media {
+		return bijou.Media{
+			Name: track, InitBytes: int64(len(assetFiles[track+"/init.mp4"])), InitSHA256: sumOf(track + "/init.mp4"),
+			Segments: []bijou.Segment{{Bytes: int64(len(assetFiles[track+"/1.m4s"])), SHA256: sumOf(track + "/1.m4s")}},
+		}
+	}
+	b, err := json.Marshal(bijou.Asset{
+		ID: id, Title: "ttl_1", Video: []bijou.VideoTrack{{Media: media("v720")}}, Audio: []bijou.AudioTrack{{Media: media("a-en")}},
+		Text: []bijou.TextTrack{{Name: "t-en", Bytes: 7, SHA256: sumOf("t-en/text.vtt")}},
+	})
+	if err != nil {
+		panic(err) // strings and numbers alone
+	}
+	return b
+}
+
+// newOrigin is a store with two assets.
+func newOrigin(t *testing.T) *directory.Store {
 	t.Helper()
-	dir := t.TempDir()
-	store, err := directory.Open(dir)
+	store, err := directory.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string][]byte{
-		"v720/1.m4s": segment, "v720/init.mp4": []byte("init"), "a-en/init.mp4": []byte("sound"), "a-en/1.m4s": []byte("sound"), "v720/index.m3u8": []byte("#EXTM3U\n"),
-		"t-en/text.vtt": []byte("WEBVTT\n"), "poster.jpg": []byte("jpeg"), "asset.json": []byte("{}"), "v720/notes.txt": []byte("x"),
-	} {
-		for _, id := range []bijou.AssetID{"ast_1", "ast_2"} {
+	t.Cleanup(func() { store.Close() })
+	for _, id := range []bijou.AssetID{"ast_1", "ast_2"} {
+		files := maps.Clone(assetFiles)
+		files["asset.json"] = description(id)
+		for name, b := range files {
 			if _, err := store.Put(t.Context(), id.Key(name), bytes.NewReader(b)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	return boxOf(store, dir)
+	return store
 }
 
-func boxOf(store bijou.BlobStore, dir string) *box {
-	b := &box{dir: dir, log: new(bytes.Buffer), metrics: prometheus.NewRegistry()}
-	b.Service = appliance.New(appliance.Deps{
-		Blobs: store, Keys: grant.NewKeys(key.Public().(ed25519.PublicKey)), Now: func() time.Time { return now },
-		Log: slog.New(slog.NewTextHandler(b.log, nil)), Metrics: b.metrics,
-	})
+func newBox(t *testing.T, change ...func(*appliance.Deps)) *box {
+	t.Helper()
+	return boxOf(t, newOrigin(t), change...)
+}
+
+// boxOf is an appliance in front of a store, ready to serve.
+func boxOf(t *testing.T, store bijou.BlobStore, change ...func(*appliance.Deps)) *box {
+	t.Helper()
+	b := &box{dir: t.TempDir(), log: new(logged), metrics: prometheus.NewRegistry()}
+	d := appliance.Deps{
+		Dir: b.dir, Source: appliance.StoreOrigin(store), Keys: [][]byte{key.Public().(ed25519.PublicKey)}, Config: appliance.DefaultConfig(),
+		Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(b.log, nil)), Metrics: b.metrics,
+	}
+	d.Config.Listen = "127.0.0.1:0"
+	for _, f := range change {
+		f(&d)
+	}
+	b.Service = appliance.New(d)
+	b.stop = b.run(t)
+	t.Cleanup(func() { b.stop() })
 	return b
+}
+
+// run starts the appliance and returns once it is ready.
+func (b *box) run(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- b.Run(ctx, sync.OnceFunc(func() { close(ready) })) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatalf("appliance: %v", err)
+	}
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("appliance: %v", err)
+		}
+	})
+}
+
+// logged is a log that several goroutines write to.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// warm reads the file until it is served from disk.
+func (b *box) warm(t *testing.T, path string) {
+	t.Helper()
+	for range 1_000_000 {
+		if b.ask(t, "GET", path).Header().Get("Cache-Status") == "bijou; hit" {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Fatalf("%s is never served from disk", path)
 }
 
 // counted returns the value of a counter.
@@ -128,7 +226,7 @@ func checkCORS(t *testing.T, what string, h http.Header) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"Access-Control-Allow-Origin": "*", "Timing-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin", "X-Content-Type-Options": "nosniff",
-		"Access-Control-Expose-Headers": "Content-Length, Content-Range, Date",
+		"Access-Control-Expose-Headers": "Content-Length, Content-Range, Date, Cache-Status",
 	} {
 		if got := h.Get(name); got != want {
 			t.Errorf("%s: header %s is %q, want %q", what, name, got, want)
@@ -255,7 +353,7 @@ func TestAGrantMustHoldHereAndNow(t *testing.T) {
 
 func TestNoAddressLeadsOutOfTheAssetsFolder(t *testing.T) {
 	b := newBox(t)
-	if err := os.WriteFile(filepath.Join(b.dir, "secret.mp4"), []byte("secret"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.dir, "files", "secret.mp4"), []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	base := grant.Base(token(t, nil), "ast_1")
@@ -280,7 +378,7 @@ func TestAFileThatIsNotHereIsSaidSo(t *testing.T) {
 	for _, file := range []string{"v720/2.m4s", "v1080/1.m4s", "v720/1.m4s/2.m4s"} {
 		refused(t, file, b.ask(t, "GET", base+file), http.StatusNotFound, "does not have the file")
 	}
-	if b.log.Len() > 0 {
+	if b.log.String() != "" {
 		t.Errorf("a file that is not there is logged: %s", b.log)
 	}
 }
@@ -296,7 +394,7 @@ func TestFilesAreReadWithGetOrHeadAlone(t *testing.T) {
 	}
 }
 
-// brokenStore fails, or gives readers that cannot seek.
+// brokenStore fails.
 type brokenStore struct {
 	bijou.BlobStore
 	err error
@@ -304,30 +402,25 @@ type brokenStore struct {
 
 // Get implements bijou.BlobStore.
 func (s brokenStore) Get(context.Context, string, int64, int64) (io.ReadCloser, bijou.Blob, error) {
-	if s.err != nil {
-		return nil, bijou.Blob{}, s.err
-	}
-	return io.NopCloser(strings.NewReader("far")), bijou.Blob{}, nil
+	return nil, bijou.Blob{}, s.err
 }
 
 func TestAFileThatCannotBeReadIsRefusedWithoutTheReasonAndLogged(t *testing.T) {
-	for _, store := range []brokenStore{{err: fmt.Errorf("disk sdb is broken: %w", bijou.Unavailable)}, {}} {
-		b := boxOf(store, "")
-		rec := b.ask(t, "GET", grant.Base(token(t, nil), "ast_1")+"v720/1.m4s")
-		refused(t, "broken store", rec, http.StatusServiceUnavailable, "cannot be read at the moment")
-		if strings.Contains(rec.Body.String(), "sdb") || !strings.Contains(b.log.String(), "assets/ast_1/v720/1.m4s") {
-			t.Errorf("the viewer is told %s, and the log says %q", rec.Body, b.log)
-		}
+	b := boxOf(t, brokenStore{err: fmt.Errorf("disk sdb is broken: %w", bijou.Unavailable)})
+	rec := b.ask(t, "GET", grant.Base(token(t, nil), "ast_1")+"v720/1.m4s")
+	refused(t, "broken store", rec, http.StatusServiceUnavailable, "cannot be had at the moment")
+	if strings.Contains(rec.Body.String(), "sdb") || !strings.Contains(b.log.String(), "ast_1/v720/1.m4s") {
+		t.Errorf("the viewer is told %s, and the log says %q", rec.Body, b.log)
 	}
 }
 
 func TestWhoHasGoneIsNotLogged(t *testing.T) {
-	b := boxOf(brokenStore{err: context.Canceled}, "")
+	b := boxOf(t, brokenStore{err: context.Canceled})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := httptest.NewRequestWithContext(ctx, "GET", grant.Base(token(t, nil), "ast_1")+"v720/1.m4s", nil)
 	b.ServeHTTP(httptest.NewRecorder(), r)
-	if b.log.Len() > 0 {
+	if b.log.String() != "" {
 		t.Errorf("a client that went is logged: %s", b.log)
 	}
 }
@@ -360,6 +453,7 @@ func (w *sendfileWriter) Write(b []byte) (int, error) {
 
 func TestFilesGoFromDiskToNetworkByTheKernel(t *testing.T) {
 	b := newBox(t)
+	b.warm(t, grant.Base(token(t, nil), "ast_1")+"v720/1.m4s")
 	for _, headers := range []string{"", "bytes=100-999"} {
 		r := httptest.NewRequest("GET", grant.Base(token(t, nil), "ast_1")+"v720/1.m4s", nil)
 		want := segment

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"bijou"
@@ -46,9 +47,10 @@ func New(d Deps) *Service {
 	}
 }
 
-// policy is the site's content security policy (CSP level 3): nothing but the service itself, and what a player makes in memory.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; " +
-	"connect-src 'self'; font-src 'self'; worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+// policy is the site's content security policy (CSP level 3): nothing but the service itself, what a player makes in memory, and appliances, which
+// may be anywhere.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: http: https:; " +
+	"connect-src 'self' http: https:; font-src 'self'; worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // ServeHTTP answers every request but those for segments, which go to appliances.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -88,6 +90,7 @@ func (s *Service) api(w http.ResponseWriter, r *http.Request) {
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		caller.Address = host
 	}
+	caller.Host = hostOf(r.Host)
 	b, err := json.Marshal(caller)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)
@@ -96,6 +99,25 @@ func (s *Service) api(w http.ResponseWriter, r *http.Request) {
 	r.Header.Set(rpc.CallerHeader, string(b))
 	w.Header().Set("Cache-Control", "no-store") // a method that may be cached says so itself
 	s.API.ServeHTTP(w, r)
+}
+
+// hostOf returns the host of a Host header without its port, as it can stand in an address; nothing where it is no host.
+func hostOf(header string) string {
+	host := header
+	if h, _, err := net.SplitHostPort(header); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.Is6() {
+			return "[" + ip.WithZone("").String() + "]"
+		}
+		return ip.String()
+	}
+	if strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != "" || len(host) > 253 {
+		return ""
+	}
+	return host
 }
 
 // caller finds out who asks: a bearer token must hold, while a cookie that does not leaves a guest, who can then sign in anew.

@@ -90,7 +90,7 @@ func TestTheDoorFindsOutWhoAsks(t *testing.T) {
 	guest, operator := bijou.Caller{}, bijou.Caller{Operator: true}
 	check := func(name string, want bijou.Caller, headers ...string) {
 		t.Helper()
-		want.Address = "192.0.2.9"
+		want.Address, want.Host = "192.0.2.9", "bijou.example"
 		room.calls = 0
 		rec := ask(door, "GET", "/api/v1/me", headers...)
 		if rec.Code != http.StatusOK || room.calls != 1 {
@@ -142,7 +142,7 @@ func TestForgedHeadersStayOutside(t *testing.T) {
 	ask(door, "GET", "/api/v1/me",
 		rpc.CallerHeader, `{"operator":true}`, rpc.CallerHeader, `{"account":"acc_2"}`, "bijou-caller", `{"operator":true}`,
 		rpc.TimeoutHeader, "1", "BIJOU-ANYTHING", "x", "Accept-Language", "en")
-	if room.caller != (bijou.Caller{Address: "192.0.2.9"}) {
+	if room.caller != (bijou.Caller{Address: "192.0.2.9", Host: "bijou.example"}) {
 		t.Errorf("the room hears of %+v, want a guest", room.caller)
 	}
 	for name, values := range room.header {
@@ -295,5 +295,20 @@ func TestHeadTellsOfAPageAndSendsNothing(t *testing.T) {
 	}
 	if rec := ask(door, "GET", "/", "Range", "bytes=0-8", "Accept-Encoding", "gzip"); rec.Code != http.StatusPartialContent || rec.Body.String() != "<!doctype" {
 		t.Errorf("GET of a range = %d %q, want the page's own bytes", rec.Code, rec.Body)
+	}
+}
+
+func TestTheHostByWhichTheServiceWasReachedIsToldWhereItIsOne(t *testing.T) {
+	door, room := newDoor(t)
+	for header, want := range map[string]string{
+		"bijou.example": "bijou.example", "bijou.example:8080": "bijou.example", "127.0.0.1:80": "127.0.0.1", "[::1]:8080": "[::1]", "[2001:db8::1]": "[2001:db8::1]",
+		"a b": "", "evil\"><script>": "", "x/../y": "", "host\r\nX: y": "", "": "",
+	} {
+		r := httptest.NewRequest("GET", "/api/v1/me", nil)
+		r.Host = header
+		door.ServeHTTP(httptest.NewRecorder(), r)
+		if got := room.caller.Host; got != want {
+			t.Errorf("Host %q: the room hears of %q, want %q", header, got, want)
+		}
 	}
 }

@@ -21,42 +21,69 @@ import (
 
 // Config is the room's section of the configuration.
 type Config struct {
-	GrantTerm time.Duration `yaml:"grant_term" doc:"How long a player may fetch segments before it renews its grant."`
-	Guests    bool          `yaml:"guests" doc:"Whether people who have not signed in may play titles."`
+	GrantTerm   time.Duration `yaml:"grant_term" doc:"How long a player may fetch segments before it renews its grant."`
+	BindNetwork string        `yaml:"bind_network" doc:"Whether a grant holds in the viewer's network alone (IPv4 /24, IPv6 /48): public binds viewers with an address of the public internet, always binds all, never none. Where a proxy stands in front of the service and not of the appliances, say never."`
+	SteerEvery  time.Duration `yaml:"steer_every" doc:"How often players are told to ask which appliance is best now."`
+	Guests      bool          `yaml:"guests" doc:"Whether people who have not signed in may play titles."`
 }
 
 // DefaultConfig is the configuration where nothing is said. Four hours outlast most films, so that few viewings depend on a renewal.
-func DefaultConfig() Config { return Config{GrantTerm: 4 * time.Hour, Guests: true} }
+func DefaultConfig() Config {
+	return Config{GrantTerm: 4 * time.Hour, BindNetwork: bindPublic, SteerEvery: 10 * time.Second, Guests: true}
+}
 
 // Check refuses, as Invalid, what the room cannot work with.
 func (c Config) Check() error {
 	if c.GrantTerm < 10*time.Second || c.GrantTerm > 7*24*time.Hour {
 		return fmt.Errorf("grant_term is %s: it must be 10s to 168h: %w", c.GrantTerm, bijou.Invalid)
 	}
+	if c.BindNetwork != bindPublic && c.BindNetwork != bindAlways && c.BindNetwork != bindNever {
+		return fmt.Errorf("bind_network is %q: it must be public, always or never: %w", c.BindNetwork, bijou.Invalid)
+	}
+	if c.SteerEvery < time.Second || c.SteerEvery > time.Hour {
+		return fmt.Errorf("steer_every is %s: it must be 1s to 1h: %w", c.SteerEvery, bijou.Invalid)
+	}
 	return nil
+}
+
+// keyRing is the keys that grants are signed with and checked with.
+type keyRing interface {
+	Signing(now time.Time) ed25519.PrivateKey
+	Public() [][]byte
+	Rotate(now time.Time, delay, keep time.Duration) error
 }
 
 // Deps are what the room works with.
 type Deps struct {
-	Titles    bijou.Titles
-	Positions bijou.Positions
-	Blobs     bijou.BlobStore // descriptions of assets
-	Key       ed25519.PrivateKey
-	Now       func() time.Time
-	Config    Config
+	Titles      bijou.Titles
+	Positions   bijou.Positions
+	Steering    bijou.Steering
+	Revocations bijou.RevocationStore
+	Blobs       bijou.BlobStore // descriptions of assets
+	Keys        keyRing
+	Now         func() time.Time
+	Config      Config
 }
 
 // Service starts and renews viewings. It keeps nothing of them: all that it knows of a viewing is in its grant.
 type Service struct {
 	Deps
-	keys   grant.Keys
 	assets assetCache
+	asked  askedCache
 }
 
 // New assembles the room.
 func New(d Deps) *Service {
-	pub, _ := d.Key.Public().(ed25519.PublicKey)
-	return &Service{Deps: d, keys: grant.NewKeys(pub), assets: assetCache{kept: map[bijou.AssetID]bijou.Asset{}}}
+	return &Service{Deps: d, assets: assetCache{kept: map[bijou.AssetID]bijou.Asset{}}, asked: askedCache{last: map[bijou.SessionID]time.Time{}}}
+}
+
+// open reads a grant that this room signed. It fails with Denied for any other.
+func (s *Service) open(token string) (bijou.Grant, error) {
+	var keys []ed25519.PublicKey
+	for _, k := range s.Keys.Public() {
+		keys = append(keys, k)
+	}
+	return grant.Open(token, grant.NewKeys(keys...))
 }
 
 // renewalWindow is how long after its end a grant can still be renewed: a film paused over a holiday goes on.
@@ -76,7 +103,7 @@ func (s *Service) Start(ctx context.Context, in StartPlay) (bijou.Play, error) {
 	if err := playable(title); err != nil {
 		return bijou.Play{}, err
 	}
-	play, err := s.play(bijou.Grant{
+	play, err := s.play(caller, bijou.Grant{
 		Session: bijou.NewID[bijou.SessionID](bijou.SessionPrefix), Title: title.ID, Asset: title.Asset,
 	}, title)
 	if err != nil {
@@ -132,15 +159,19 @@ func (s *Service) resume(ctx context.Context, caller bijou.Caller, title bijou.T
 // where guests may not play, with NotFound where the title is gone, and with Conflict where its film was replaced: then a new viewing
 // has to be started.
 func (s *Service) Renew(ctx context.Context, in Renewal) (bijou.Play, error) {
-	if err := s.welcome(bijou.CallerOf(ctx)); err != nil {
+	caller := bijou.CallerOf(ctx)
+	if err := s.welcome(caller); err != nil {
 		return bijou.Play{}, err
 	}
-	g, err := grant.Open(in.Grant, s.keys)
+	g, err := s.open(in.Grant)
 	if err != nil {
 		return bijou.Play{}, err
 	}
 	if s.Now().After(g.Expires.Add(renewalWindow)) {
 		return bijou.Play{}, fmt.Errorf("the grant ended more than %d days ago: start the title again: %w", renewalWindow/(24*time.Hour), bijou.Denied)
+	}
+	if err := s.revoked(ctx, g.Session); err != nil {
+		return bijou.Play{}, err
 	}
 	title, err := s.Titles.PublishedTitle(ctx, g.Title)
 	if err != nil {
@@ -149,12 +180,13 @@ func (s *Service) Renew(ctx context.Context, in Renewal) (bijou.Play, error) {
 	if title.Asset != g.Asset {
 		return bijou.Play{}, fmt.Errorf("the film of %q was replaced: start it again: %w", title.Name, bijou.Conflict)
 	}
-	return s.play(g, title)
+	return s.play(caller, g, title)
 }
 
-func (s *Service) play(g bijou.Grant, title bijou.Title) (bijou.Play, error) {
+func (s *Service) play(caller bijou.Caller, g bijou.Grant, title bijou.Title) (bijou.Play, error) {
+	g.Network = networkOf(caller.Address, s.Config.BindNetwork)
 	g.Expires = s.Now().Add(s.Config.GrantTerm).Truncate(time.Second).UTC()
-	token, err := grant.Sign(g, s.Key)
+	token, err := grant.Sign(g, s.Keys.Signing(s.Now()))
 	if err != nil {
 		return bijou.Play{}, err
 	}
@@ -175,8 +207,8 @@ func (s *Service) DASH(ctx context.Context, in Manifest) (rpc.Body, error) {
 	return s.manifest(ctx, in.Grant, dash.MediaType, dash.MPD)
 }
 
-func (s *Service) manifest(ctx context.Context, token, mediaType string, print func(a bijou.Asset, base string) ([]byte, error)) (rpc.Body, error) {
-	g, err := grant.Open(token, s.keys)
+func (s *Service) manifest(ctx context.Context, token, mediaType string, print func(a bijou.Asset, r bijou.Routes) ([]byte, error)) (rpc.Body, error) {
+	g, err := s.open(token)
 	if err != nil {
 		return rpc.Body{}, err
 	}
@@ -187,7 +219,11 @@ func (s *Service) manifest(ctx context.Context, token, mediaType string, print f
 	if err != nil {
 		return rpc.Body{}, err
 	}
-	b, err := print(a, grant.Base(token, g.Asset))
+	routes, err := s.routes(ctx, token, g)
+	if err != nil {
+		return rpc.Body{}, err
+	}
+	b, err := print(a, routes)
 	if err != nil { // nothing that was asked is wrong: what is stored is
 		return rpc.Body{}, fmt.Errorf("asset %s cannot be described (%v): encode its title anew: %w", g.Asset, err, bijou.Corrupt)
 	}

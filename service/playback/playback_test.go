@@ -39,7 +39,36 @@ type world struct {
 	reads     int // of blobs
 	now       time.Time
 	fail      error // of everything that the room asks
+	places    []bijou.Place
+	viewing   bijou.Viewing // that was asked about last
+	revoked   []bijou.Revocation
 }
+
+// Steer implements bijou.Steering.
+func (w *world) Steer(_ context.Context, v bijou.Viewing) (bijou.Decision, error) {
+	w.viewing = v
+	return bijou.Decision{Viewing: v, Places: w.places}, w.fail
+}
+
+// Revoke implements bijou.RevocationStore.
+func (w *world) Revoke(_ context.Context, r bijou.Revocation) error {
+	w.revoked = append(w.revoked, r)
+	return w.fail
+}
+
+// Revocations implements bijou.RevocationStore.
+func (w *world) Revocations(context.Context, time.Time) ([]bijou.Revocation, error) {
+	return w.revoked, nil
+}
+
+// ring is one key.
+type ring struct{}
+
+func (ring) Signing(time.Time) ed25519.PrivateKey { return key }
+
+func (ring) Public() [][]byte { return [][]byte{key.Public().(ed25519.PublicKey)} }
+
+func (ring) Rotate(time.Time, time.Duration, time.Duration) error { return nil }
 
 // PublishedTitle implements bijou.Titles.
 func (w *world) PublishedTitle(_ context.Context, id bijou.TitleID) (bijou.Title, error) {
@@ -96,10 +125,11 @@ func newRoom(t *testing.T, change func(*playback.Config)) (*playback.Service, *w
 			"ttl_draft":  {ID: "ttl_draft", Kind: bijou.Film, Name: "Draft", State: bijou.Draft, Asset: "ast_1"},
 		},
 		positions: map[bijou.TitleID]bijou.Position{}, blobs: map[string][]byte{}, now: begin,
+		places: []bijou.Place{{Appliance: "apl_one", Address: "http://*:8081"}, {Appliance: "apl_two", Address: "https://far.example.org"}},
 	}
 	w.keep(t, "ast_1", asset("ast_1"))
 	return playback.New(playback.Deps{
-		Titles: w, Positions: w, Blobs: blobs{w: w}, Key: key, Now: func() time.Time { return w.now }, Config: c,
+		Titles: w, Positions: w, Steering: w, Revocations: w, Blobs: blobs{w: w}, Keys: ring{}, Now: func() time.Time { return w.now }, Config: c,
 	}), w
 }
 
@@ -262,9 +292,11 @@ func TestARenewalIsRefusedWhereTheViewingCannotGoOn(t *testing.T) {
 func TestBothManifestsNameTheFilesUnderTheGrant(t *testing.T) {
 	s, _ := newRoom(t, nil)
 	play := mustStart(t, s)
-	base := "/g/" + play.Grant + "/ast_1/"
+	base := "http://tv.example:8081/g/" + play.Grant + "/ast_1/"
+	viewer := member
+	viewer.Host = "tv.example"
 
-	body, err := s.HLS(as(member), playback.Manifest{Grant: play.Grant})
+	body, err := s.HLS(as(viewer), playback.Manifest{Grant: play.Grant})
 	if err != nil || body.ContentType != "application/vnd.apple.mpegurl" || body.CacheControl != "private, no-store" {
 		t.Fatalf("HLS = %+v, %v", body, err)
 	}
@@ -276,7 +308,7 @@ func TestBothManifestsNameTheFilesUnderTheGrant(t *testing.T) {
 		t.Errorf("the variant is at %q, want it below %q", got, base)
 	}
 
-	body, err = s.DASH(as(member), playback.Manifest{Grant: play.Grant})
+	body, err = s.DASH(as(viewer), playback.Manifest{Grant: play.Grant})
 	if err != nil || body.ContentType != "application/dash+xml" || body.CacheControl != "private, no-store" {
 		t.Fatalf("DASH = %+v, %v", body, err)
 	}

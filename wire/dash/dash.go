@@ -3,6 +3,7 @@ package dash
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -21,18 +22,29 @@ const (
 	channelScheme = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
 )
 
-// MPD prints the media presentation description of the asset: on demand, in one period. The address of each file is base and its path
-// below the asset's folder, so base ends in a slash. It fails with Invalid for an asset without video, for a track that no MPD can
-// describe, and for a base that is no path.
-func MPD(a bijou.Asset, base string) ([]byte, error) {
-	if err := checkAsset(a, base); err != nil {
+// MPD prints the media presentation description of the asset: on demand, in one period. The address of each file is a pathway's base and
+// its path below the asset's folder, so the base ends in a slash; each pathway is a BaseURL with its name as @serviceLocation (clause
+// 5.6), best first, and steering is a ContentSteering element (ETSI TS 103 998). It fails with Invalid for an asset without video, for a
+// track that no MPD can describe, and for routes without a pathway, or with one that no MPD can name.
+func MPD(a bijou.Asset, r bijou.Routes) ([]byte, error) {
+	if err := errors.Join(checkAsset(a), r.Check()); err != nil {
 		return nil, fmt.Errorf("print DASH MPD of asset %q: %w", a.ID, err)
 	}
 	length, longest := span(a)
 	m := mpd{
 		Namespace: "urn:mpeg:dash:schema:mpd:2011", Profiles: profile, Type: "static",
 		Duration: seconds(length), MinBufferTime: seconds(longest), MaxSegmentDuration: seconds(longest),
-		BaseURL: base, Period: period{ID: "1", Start: "PT0S"},
+		Period: period{ID: "1", Start: "PT0S"},
+	}
+	for _, p := range r.Pathways {
+		location := p.ID
+		if len(r.Pathways) == 1 && r.Steering == "" {
+			location = "" // there is nothing to tell it from
+		}
+		m.BaseURLs = append(m.BaseURLs, baseURL{location, p.Base})
+	}
+	if r.Steering != "" {
+		m.Steering = &contentSteering{r.Pathways[0].ID, r.Steering}
 	}
 	m.Period.add(picture(a.Video))
 	chosen := defaultOf(a.Audio)

@@ -57,12 +57,47 @@ func film() bijou.Asset {
 	}
 }
 
+// routes is the one way to an asset's files.
+func routes(base string) bijou.Routes {
+	return bijou.Routes{Pathways: []bijou.Pathway{{ID: "one", Base: base}}}
+}
+
+// twoWays are two appliances and a steering manifest.
+var twoWays = bijou.Routes{
+	Pathways: []bijou.Pathway{{ID: "apl_near", Base: "https://near.example.org:8443" + base}, {ID: "apl_far", Base: "http://192.0.2.7" + base}},
+	Steering: "/api/v1/plays/TOKEN/steering.json?a=1&b=2",
+}
+
 func TestTheMPDOfAFilmIsTheGoldenOne(t *testing.T) {
-	got, err := dash.MPD(film(), base)
+	golden(t, "film.mpd", routes(base))
+}
+
+func TestEachPathwayIsABaseURLWithItsNameAndSteeringBeginsWithTheBest(t *testing.T) {
+	golden(t, "two-ways.mpd", twoWays)
+	text, err := dash.MPD(film(), twoWays)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", "film.mpd")
+	m, err := mpd.ReadFromString(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(m.BaseURL); got != 2 || string(m.BaseURL[1].Value) != twoWays.Pathways[1].Base || m.BaseURL[1].ServiceLocation != "apl_far" {
+		t.Errorf("base addresses read back: got %+v", m.BaseURL)
+	}
+	if fault := disorder(text); fault != "" {
+		t.Errorf("out of the schema's order: %s", fault)
+	}
+}
+
+// golden compares the MPD of the film with a file of testdata.
+func golden(t *testing.T, name string, r bijou.Routes) {
+	t.Helper()
+	got, err := dash.MPD(film(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -73,7 +108,7 @@ func TestTheMPDOfAFilmIsTheGoldenOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("film.mpd (-want +got):\n%s", diff)
+		t.Errorf("%s (-want +got):\n%s", name, diff)
 	}
 }
 
@@ -119,7 +154,7 @@ func assets() *rapid.Generator[bijou.Asset] {
 func TestWhatIsReadBackOfAnMPDIsTheAsset(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := assets().Draw(t, "asset")
-		text, err := dash.MPD(a, base)
+		text, err := dash.MPD(a, routes(base))
 		if err != nil {
 			t.Fatalf("MPD(%+v) = %v", a, err)
 		}
@@ -329,7 +364,7 @@ func checkMedia(t *rapid.T, r *mpd.RepresentationType, m bijou.Media) {
 
 // order is the schema's order of the children that we print (annex B); what stands in one place of the list stands before the next.
 var order = map[string][]string{
-	"MPD":             {"BaseURL", "Period"},
+	"MPD":             {"BaseURL", "ContentSteering", "Period"}, // the second as dash.js and Shaka Player look for it
 	"Period":          {"AdaptationSet"},
 	"AdaptationSet":   {"Label", "Role", "Representation"},
 	"Representation":  {"AudioChannelConfiguration", "BaseURL", "SegmentTemplate"},
@@ -377,7 +412,7 @@ func TestWhatNoMPDCanDescribeIsRefusedAsInvalid(t *testing.T) {
 		t.Helper()
 		a, b := film(), base
 		change(&a, &b)
-		if text, err := dash.MPD(a, b); !errors.Is(err, bijou.Invalid) {
+		if text, err := dash.MPD(a, routes(b)); !errors.Is(err, bijou.Invalid) {
 			t.Errorf("%s: MPD = %s, %v; want Invalid", name, text, err)
 		}
 	}

@@ -5,15 +5,26 @@ import "encoding/xml"
 // The elements of an MPD, as far as they are printed. Their order is the schema's (annex B).
 type (
 	mpd struct {
-		XMLName            xml.Name `xml:"MPD"`
-		Namespace          string   `xml:"xmlns,attr"`
-		Profiles           string   `xml:"profiles,attr"`
-		Type               string   `xml:"type,attr"`
-		Duration           string   `xml:"mediaPresentationDuration,attr"`
-		MinBufferTime      string   `xml:"minBufferTime,attr"`
-		MaxSegmentDuration string   `xml:"maxSegmentDuration,attr"`
-		BaseURL            string   `xml:"BaseURL"`
-		Period             period   `xml:"Period"`
+		XMLName            xml.Name         `xml:"MPD"`
+		Namespace          string           `xml:"xmlns,attr"`
+		Profiles           string           `xml:"profiles,attr"`
+		Type               string           `xml:"type,attr"`
+		Duration           string           `xml:"mediaPresentationDuration,attr"`
+		MinBufferTime      string           `xml:"minBufferTime,attr"`
+		MaxSegmentDuration string           `xml:"maxSegmentDuration,attr"`
+		BaseURLs           []baseURL        `xml:"BaseURL"`
+		Steering           *contentSteering `xml:"ContentSteering"`
+		Period             period           `xml:"Period"`
+	}
+
+	baseURL struct {
+		Location string `xml:"serviceLocation,attr,omitempty"`
+		Address  string `xml:",chardata"`
+	}
+
+	contentSteering struct {
+		Default string `xml:"defaultServiceLocation,attr"`
+		Address string `xml:",chardata"`
 	}
 
 	period struct {

@@ -77,12 +77,9 @@ func language(tag string) string {
 	return tag
 }
 
-func checkAsset(a bijou.Asset, base string) error {
+func checkAsset(a bijou.Asset) error {
 	if len(a.Video) == 0 {
 		return fmt.Errorf("it has no video: %w", bijou.Invalid)
-	}
-	if !strings.HasSuffix(base, "/") || strings.ContainsFunc(base, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"#?{}", r) }) {
-		return fmt.Errorf("its files' address %q is not a path that ends in a slash: %w", base, bijou.Invalid)
 	}
 	for _, v := range a.Video {
 		if err := checkMedia(v.Media); err != nil {

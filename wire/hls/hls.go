@@ -3,6 +3,7 @@ package hls
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -21,11 +22,12 @@ const (
 	textGroup  = "text"
 )
 
-// Multivariant prints the playlist of all variants and renditions of the asset (section 4.4.6). The address of each is base, track
-// name and bijou.PlaylistFile, so base ends in a slash. It fails with Invalid for an asset without video, for a track that no
-// playlist can name, and for a base that is no path.
-func Multivariant(a bijou.Asset, base string) ([]byte, error) {
-	if err := checkAsset(a, base); err != nil {
+// Multivariant prints the playlist of all variants and renditions of the asset (section 4.4.6), once for each pathway: first all of the
+// first, since a player without content steering begins there and goes on to the others when it fails. The address of each is the
+// pathway's base, track name and bijou.PlaylistFile, so the base ends in a slash. It fails with Invalid for an asset without video, for a
+// track that no playlist can name, and for routes without a pathway, or with one that no playlist can name.
+func Multivariant(a bijou.Asset, r bijou.Routes) ([]byte, error) {
+	if err := errors.Join(checkAsset(a), r.Check()); err != nil {
 		return nil, fmt.Errorf("print HLS playlist of asset %q: %w", a.ID, err)
 	}
 	var b bytes.Buffer
@@ -33,8 +35,32 @@ func Multivariant(a bijou.Asset, base string) ([]byte, error) {
 	if independent(a) {
 		b.WriteString("#EXT-X-INDEPENDENT-SEGMENTS\n")
 	}
-	audio(&b, a.Audio, base)
-	text(&b, a.Text, base)
+	if r.Steering != "" {
+		line := tag("EXT-X-CONTENT-STEERING")
+		line.quoted("SERVER-URI", r.Steering)
+		line.quoted("PATHWAY-ID", r.Pathways[0].ID)
+		fmt.Fprintln(&b, line)
+	}
+	for _, p := range r.Pathways {
+		w := pathway{Pathway: p}
+		if len(r.Pathways) > 1 || r.Steering != "" {
+			w.named, w.suffix = true, "-"+p.ID
+		}
+		w.audio(&b, a.Audio)
+		w.text(&b, a.Text)
+		w.variants(&b, a)
+	}
+	return b.Bytes(), nil
+}
+
+// pathway is one as it is printed. A player that chooses among several finds the renditions of each in groups of its own (section 7.1).
+type pathway struct {
+	bijou.Pathway
+	named  bool   // it is one of several, or may be
+	suffix string // of its groups' names
+}
+
+func (w pathway) variants(b *bytes.Buffer, a bijou.Asset) {
 	peak, average := loudest(a.Audio)
 	for _, v := range a.Video {
 		line := tag("EXT-X-STREAM-INF")
@@ -46,15 +72,17 @@ func Multivariant(a bijou.Asset, base string) ([]byte, error) {
 			line.plain("FRAME-RATE", fmt.Sprintf("%.3f", float64(v.RateNum)/float64(v.RateDen)))
 		}
 		if len(a.Audio) > 0 {
-			line.quoted("AUDIO", audioGroup)
+			line.quoted("AUDIO", audioGroup+w.suffix)
 		}
 		if len(a.Text) > 0 {
-			line.quoted("SUBTITLES", textGroup)
+			line.quoted("SUBTITLES", textGroup+w.suffix)
 		}
 		line.plain("CLOSED-CAPTIONS", "NONE")
-		fmt.Fprintf(&b, "%s\n%s\n", line, address(base, v.Name))
+		if w.named {
+			line.quoted("PATHWAY-ID", w.ID)
+		}
+		fmt.Fprintf(b, "%s\n%s\n", line, w.address(v.Name))
 	}
-	return b.Bytes(), nil
 }
 
 // independent tells whether every segment can be decoded without those before it. Each of a sound's can.
@@ -90,7 +118,7 @@ func codecs(v bijou.VideoTrack, tracks []bijou.AudioTrack) string {
 
 // audio prints the sound in each language. One of them is the default: the first that says so, or else the first. Of several in one
 // language a player chooses the default or the first by itself, since nothing in the playlist tells the others apart (section 4.4.6.1.1).
-func audio(b *bytes.Buffer, tracks []bijou.AudioTrack, base string) {
+func (w pathway) audio(b *bytes.Buffer, tracks []bijou.AudioTrack) {
 	chosen := 0
 	for i, t := range tracks {
 		if t.Default {
@@ -108,13 +136,13 @@ func audio(b *bytes.Buffer, tracks []bijou.AudioTrack, base string) {
 		automatic[lang] = true
 		line := tag("EXT-X-MEDIA")
 		line.plain("TYPE", "AUDIO")
-		line.quoted("GROUP-ID", audioGroup)
+		line.quoted("GROUP-ID", audioGroup+w.suffix)
 		line.quoted("LANGUAGE", lang)
 		line.quoted("NAME", names.unique(t.Label, lang))
 		line.plain("DEFAULT", yes(i == chosen))
 		line.plain("AUTOSELECT", yes(auto))
 		line.quoted("CHANNELS", fmt.Sprint(t.Channels))
-		line.quoted("URI", address(base, t.Name))
+		line.quoted("URI", w.address(t.Name))
 		fmt.Fprintln(b, line)
 	}
 }
@@ -126,7 +154,7 @@ var characteristics = map[bijou.TrackKind]string{
 }
 
 // text prints the text tracks. None is shown until a viewer or the player's settings ask for it, and descriptions only on asking.
-func text(b *bytes.Buffer, tracks []bijou.TextTrack, base string) {
+func (w pathway) text(b *bytes.Buffer, tracks []bijou.TextTrack) {
 	names, automatic := names{}, map[string]bool{}
 	for _, t := range tracks {
 		lang := language(t.Language)
@@ -135,7 +163,7 @@ func text(b *bytes.Buffer, tracks []bijou.TextTrack, base string) {
 		automatic[lang+" "+traits] = true
 		line := tag("EXT-X-MEDIA")
 		line.plain("TYPE", "SUBTITLES")
-		line.quoted("GROUP-ID", textGroup)
+		line.quoted("GROUP-ID", textGroup+w.suffix)
 		line.quoted("LANGUAGE", lang)
 		line.quoted("NAME", names.unique(t.Label, lang))
 		line.plain("DEFAULT", "NO")
@@ -144,7 +172,7 @@ func text(b *bytes.Buffer, tracks []bijou.TextTrack, base string) {
 		if traits != "" {
 			line.quoted("CHARACTERISTICS", traits)
 		}
-		line.quoted("URI", address(base, t.Name))
+		line.quoted("URI", w.address(t.Name))
 		fmt.Fprintln(b, line)
 	}
 }
@@ -156,7 +184,7 @@ func yes(b bool) string {
 	return "NO"
 }
 
-func address(base, track string) string { return base + track + "/" + bijou.PlaylistFile }
+func (w pathway) address(track string) string { return w.Base + track + "/" + bijou.PlaylistFile }
 
 // Playlist prints the media playlist of a video or audio track, all of it there from the start (section 4.4.3). It fails with Invalid
 // for a track without segments, or whose times cannot be.

@@ -77,7 +77,7 @@ func golden(t *testing.T, name string, got []byte) {
 
 func TestPlaylistsOfAFilmAreTheGoldenOnes(t *testing.T) {
 	a := film()
-	b, err := hls.Multivariant(a, base)
+	b, err := hls.Multivariant(a, routes(base))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func sameName(got, label string) bool {
 func TestWhatIsReadBackOfAMultivariantPlaylistIsTheAsset(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := assets().Draw(t, "asset")
-		text, err := hls.Multivariant(a, base)
+		text, err := hls.Multivariant(a, routes(base))
 		if err != nil {
 			t.Fatalf("Multivariant(%+v) = %v", a, err)
 		}
@@ -327,7 +327,7 @@ func TestWhatNoPlaylistCanNameIsRefusedAsInvalid(t *testing.T) {
 		t.Helper()
 		a, b := film(), base
 		change(&a, &b)
-		if text, err := hls.Multivariant(a, b); !errors.Is(err, bijou.Invalid) {
+		if text, err := hls.Multivariant(a, routes(b)); !errors.Is(err, bijou.Invalid) {
 			t.Errorf("%s: Multivariant = %s, %v; want Invalid", name, text, err)
 		}
 	}
@@ -361,6 +361,36 @@ func TestWhatNoPlaylistCanNameIsRefusedAsInvalid(t *testing.T) {
 	for _, ms := range []int64{0, -1, 1 << 60} {
 		if text, err := hls.TextPlaylist(ms); !errors.Is(err, bijou.Invalid) {
 			t.Errorf("TextPlaylist(%d) = %s, %v; want Invalid", ms, text, err)
+		}
+	}
+}
+
+// routes is the one way to an asset's files.
+func routes(base string) bijou.Routes {
+	return bijou.Routes{Pathways: []bijou.Pathway{{ID: "one", Base: base}}}
+}
+
+// twoWays are two appliances and a steering manifest.
+var twoWays = bijou.Routes{
+	Pathways: []bijou.Pathway{{ID: "apl_near", Base: "https://near.example.org:8443" + base}, {ID: "apl_far", Base: "http://192.0.2.7" + base}},
+	Steering: "/api/v1/plays/TOKEN/steering.json",
+}
+
+func TestEveryPathwayHasAllVariantsWithRenditionsOfItsOwn(t *testing.T) {
+	b, err := hls.Multivariant(film(), twoWays)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "two-ways.m3u8", b)
+	m, _ := parse[*m3u8.MasterPlaylist](t, b)
+	if got, want := len(m.Variants), 2*len(film().Video); got != want {
+		t.Errorf("two pathways: got %d variants, want %d", got, want)
+	}
+	for _, v := range m.Variants {
+		for _, alt := range v.Alternatives {
+			if host, _, _ := strings.Cut(v.URI, base); !strings.HasPrefix(alt.URI, host) {
+				t.Errorf("variant %s has the rendition %s of another appliance", v.URI, alt.URI)
+			}
 		}
 	}
 }

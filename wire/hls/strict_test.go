@@ -20,6 +20,7 @@ type playlist struct {
 	tags     []string            // names, in order
 	media    []map[string]string // EXT-X-MEDIA
 	variants []map[string]string // EXT-X-STREAM-INF, the address under "URI"
+	steering map[string]string   // EXT-X-CONTENT-STEERING
 	target   int64               // seconds
 	segments []string
 	micros   []int64 // EXTINF of each segment, in microseconds
@@ -48,13 +49,15 @@ var (
 	}
 	streamAttributes = map[string]string{
 		"BANDWIDTH": "integer", "AVERAGE-BANDWIDTH": "integer", "CODECS": "quoted", "RESOLUTION": "resolution", "FRAME-RATE": "float",
-		"AUDIO": "quoted", "SUBTITLES": "quoted", "CLOSED-CAPTIONS": "cc",
+		"AUDIO": "quoted", "SUBTITLES": "quoted", "CLOSED-CAPTIONS": "cc", "PATHWAY-ID": "quoted",
 	}
-	mapAttributes = map[string]string{"URI": "quoted"}
-	extinf        = regexp.MustCompile(`^([0-9]+)\.([0-9]{6}),$`)
-	languageTag   = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$`)
-	channelCount  = regexp.MustCompile(`^[1-9][0-9]*(/.*)?$`)
-	address       = regexp.MustCompile(`^[A-Za-z0-9._~/-]+$`)
+	steeringAttributes = map[string]string{"SERVER-URI": "quoted", "PATHWAY-ID": "quoted"}
+	mapAttributes      = map[string]string{"URI": "quoted"}
+	extinf             = regexp.MustCompile(`^([0-9]+)\.([0-9]{6}),$`)
+	languageTag        = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$`)
+	channelCount       = regexp.MustCompile(`^[1-9][0-9]*(/.*)?$`)
+	address            = regexp.MustCompile(`^(https?://[A-Za-z0-9.:\[\]-]+/)?[A-Za-z0-9._~/-]+$`)
+	pathwayID          = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 )
 
 // strict reads a playlist and names every MUST of RFC 8216bis that it breaks, as far as the tags that we print go.
@@ -136,6 +139,8 @@ func (p *playlist) tag(line string) string {
 	case "EXT-X-STREAM-INF":
 		p.variants = append(p.variants, p.attributes(value, streamAttributes))
 		return name
+	case "EXT-X-CONTENT-STEERING":
+		p.steering = p.attributes(value, steeringAttributes)
 	case "EXT-X-MAP":
 		p.initFile = p.attributes(value, mapAttributes)["URI"]
 	case "EXTINF":
@@ -245,6 +250,34 @@ func (p *playlist) multivariant() {
 	}
 	for _, v := range p.variants {
 		p.variant(v, groups)
+	}
+	p.pathways()
+}
+
+// pathways checks section 7.1: each variant belongs to a pathway where any does, all pathways offer the same variants, and the one to
+// begin with exists.
+func (p *playlist) pathways() {
+	offers := map[string][]string{}
+	for _, v := range p.variants {
+		id, named := v["PATHWAY-ID"]
+		if named && !pathwayID.MatchString(id) {
+			p.fault("PATHWAY-ID=%q has other characters than letters, digits, -, _ and .", id)
+		}
+		if named != (p.variants[0]["PATHWAY-ID"] != "") {
+			p.fault("some variants name a pathway and others do not: %v", v)
+		}
+		offers[id] = append(offers[id], v["BANDWIDTH"]+" "+v["CODECS"]+" "+v["RESOLUTION"])
+	}
+	for id, got := range offers {
+		if want := offers[p.variants[0]["PATHWAY-ID"]]; !slices.Equal(got, want) {
+			p.fault("pathway %q offers %q, and the first one %q", id, got, want)
+		}
+	}
+	if p.steering == nil {
+		return
+	}
+	if p.steering["SERVER-URI"] == "" || offers[p.steering["PATHWAY-ID"]] == nil {
+		p.fault("steering begins at %v, and there are %v", p.steering, offers)
 	}
 }
 

@@ -21,6 +21,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/appliances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The appliances, and how they are */
+        get: operations["getAppliances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/appliances/{id}/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Serve, drain, pause or drop an appliance */
+        put: operations["putApplianceState"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why a viewing was sent where it was */
+        get: operations["getDecision"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/facts": {
         parameters: {
             query?: never;
@@ -32,6 +83,40 @@ export interface paths {
         put?: never;
         /** Report what the player did */
         post: operations["postFacts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The public keys that grants are checked with */
+        get: operations["getKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/rotations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin to sign grants with a new key */
+        post: operations["postKeysRotations"];
         delete?: never;
         options?: never;
         head?: never;
@@ -106,6 +191,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plays/{grant}/steering.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Content steering manifest of a viewing */
+        get: operations["getPlaySteeringJson"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/positions": {
         parameters: {
             query?: never;
@@ -118,6 +220,23 @@ export interface paths {
         put?: never;
         /** Bring a guest's position along */
         post: operations["postPositions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/revocations/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Take a viewing's grants back */
+        put: operations["putRevocation"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -296,6 +415,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a token by which a machine joins */
+        post: operations["postTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -338,12 +474,61 @@ export interface components {
             /** Format: int64 */
             year?: number;
         };
+        Appliance: {
+            /** @description Where viewers reach it, such as https://box1.example.org:8443. A host of * stands for the host by which the viewer reached the service. */
+            address: string;
+            /**
+             * Format: int64
+             * @description What it can send, in bits a second; 0 where nobody said.
+             */
+            capacity_bps?: number;
+            id: string;
+            /** @description For people. */
+            name: string;
+            /** @description Networks whose viewers it is meant for. */
+            networks?: string[];
+            /** Format: date-time */
+            started: string;
+            version?: string;
+            /** @description The part of the network that it stands in. */
+            zone?: string;
+        };
+        ApplianceLoad: {
+            /** Format: int64 */
+            connections: number;
+            /**
+             * Format: double
+             * @description Share of all its processors that it uses, 0 to 1.
+             */
+            cpu: number;
+            /**
+             * Format: int64
+             * @description In work at this moment.
+             */
+            requests: number;
+            /**
+             * Format: int64
+             * @description Bits a second over the time since the report before.
+             */
+            sent_bps: number;
+        };
+        Appliances: {
+            appliances: components["schemas"]["Status"][];
+        };
         BringPosition: {
             /** Format: int64 */
             position_ms: number;
             /** Format: int64 */
             runtime_ms: number;
             title: string;
+        };
+        Decision: {
+            /** Format: date-time */
+            at: string;
+            /** @description Appliances that were not chosen, and why. */
+            left?: components["schemas"]["Place"][];
+            places: components["schemas"]["Place"][];
+            viewing: components["schemas"]["Viewing"];
         };
         Fact: {
             /**
@@ -387,6 +572,11 @@ export interface components {
             session: string;
             title: string;
         };
+        JoinToken: {
+            /** Format: date-time */
+            expires: string;
+            token: string;
+        };
         Maturity: {
             /**
              * Format: int64
@@ -400,6 +590,30 @@ export interface components {
             account?: components["schemas"]["Account"];
             guest: boolean;
             profile?: components["schemas"]["Profile"];
+        };
+        NewStateBody: {
+            /** @enum {string} */
+            state: "serving" | "draining" | "paused" | "dropped";
+        };
+        NewToken: {
+            /**
+             * Format: int64
+             * @description How long the token can be used, in milliseconds.
+             */
+            for_ms: number;
+            /**
+             * @description What the machine that joins will be.
+             * @enum {string}
+             */
+            role: "appliance";
+        };
+        Place: {
+            address: string;
+            appliance: string;
+            name: string;
+            /** @description Why it stands here, in a sentence. */
+            reason: string;
+            zone?: string;
         };
         Play: {
             asset: string;
@@ -497,6 +711,10 @@ export interface components {
             steps: number;
             title: string;
         };
+        PublicKeys: {
+            /** @description PEM blocks of Ed25519 public keys, one after another. */
+            pem: string;
+        };
         Renewal: {
             /** @description The grant that ends or has ended. */
             grant: string;
@@ -532,6 +750,36 @@ export interface components {
             name: string;
             /** @description In hexadecimal. */
             sha256: string;
+        };
+        Status: {
+            appliance: components["schemas"]["Appliance"];
+            /**
+             * Format: int64
+             * @description That it has files of.
+             */
+            assets: number;
+            /** Format: int64 */
+            cap_bytes: number;
+            /**
+             * Format: int64
+             * @description Files found corrupt since it started.
+             */
+            corrupt: number;
+            /** Format: int64 */
+            held_bytes: number;
+            load: components["schemas"]["ApplianceLoad"];
+            /** @description Why nobody is sent to it. */
+            reason?: string;
+            /**
+             * Format: int64
+             * @description Time since its last report, in milliseconds.
+             */
+            silent_ms: number;
+            /** @description What it says that it does. */
+            state: string;
+            usable: boolean;
+            /** @description What the operator wants it to do. */
+            wanted: string;
         };
         TextSource: {
             /**
@@ -608,6 +856,16 @@ export interface components {
             /** @description BCP 47 tag; und where unknown. */
             language: string;
         };
+        Viewing: {
+            asset: string;
+            /**
+             * Format: ip
+             * @description Where the viewer is; absent where nobody knows.
+             */
+            client?: string;
+            session: string;
+            title: string;
+        };
     };
     responses: {
         /** @description What went wrong (RFC 9457). */
@@ -652,6 +910,75 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    getAppliances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appliances"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putApplianceState: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewStateBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getDecision: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Decision"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     postFacts: {
         parameters: {
             query?: never;
@@ -674,6 +1001,46 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Accepted"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublicKeys"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postKeysRotations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -770,6 +1137,36 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    getPlaySteeringJson: {
+        parameters: {
+            query?: {
+                /** @description The pathway that the player uses. */
+                _HLS_pathway?: string;
+                /** @description What it measured, in bits a second. */
+                _HLS_throughput?: string;
+                _DASH_pathway?: string;
+                _DASH_throughput?: string;
+            };
+            header?: never;
+            path: {
+                grant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     getPositions: {
         parameters: {
             query?: {
@@ -806,6 +1203,27 @@ export interface operations {
                 "application/json": components["schemas"]["BringPosition"];
             };
         };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putRevocation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             /** @description No Content */
             204: {
@@ -1110,6 +1528,31 @@ export interface operations {
                 };
                 content: {
                     "image/jpeg": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JoinToken"];
                 };
             };
             default: components["responses"]["Problem"];

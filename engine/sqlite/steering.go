@@ -1,0 +1,72 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"bijou"
+)
+
+// Steering implements bijou.ApplianceStore and bijou.RevocationStore on one file.
+type Steering struct{ d *db }
+
+// OpenSteering opens the file as OpenMembers does.
+func OpenSteering(ctx context.Context, path string) (*Steering, error) {
+	d, err := open(ctx, path, "steering")
+	if err != nil {
+		return nil, err
+	}
+	return &Steering{d}, nil
+}
+
+// Close lets go of the file.
+func (s *Steering) Close() error { return s.d.close() }
+
+// WantAppliance implements bijou.ApplianceStore.
+func (s *Steering) WantAppliance(ctx context.Context, id bijou.ApplianceID, state bijou.ApplianceState) error {
+	if _, err := s.d.exec(ctx, `INSERT OR REPLACE INTO wanted (appliance, state) VALUES (?, ?)`, id, state); err != nil {
+		return s.d.failure("keep the state of an appliance", err)
+	}
+	return nil
+}
+
+// WantedAppliances implements bijou.ApplianceStore.
+func (s *Steering) WantedAppliances(ctx context.Context) (map[bijou.ApplianceID]bijou.ApplianceState, error) {
+	type wanted struct {
+		id    bijou.ApplianceID
+		state bijou.ApplianceState
+	}
+	list, err := rows(ctx, s.d, s.d.read, func(scan func(...any) error, w *wanted) error { return scan(&w.id, &w.state) }, `SELECT appliance, state FROM wanted`)
+	if err != nil {
+		return nil, s.d.failure("list the states of appliances", err)
+	}
+	out := map[bijou.ApplianceID]bijou.ApplianceState{}
+	for _, w := range list {
+		out[w.id] = w.state
+	}
+	return out, nil
+}
+
+// Revoke implements bijou.RevocationStore.
+func (s *Steering) Revoke(ctx context.Context, r bijou.Revocation) error {
+	_, err := s.d.exec(ctx, `INSERT INTO revocations (session, until_us) VALUES (?, ?)
+		ON CONFLICT (session) DO UPDATE SET until_us = max(until_us, excluded.until_us)`, r.Session, micros(r.Until))
+	if err != nil {
+		return s.d.failure("revoke a grant", err)
+	}
+	return nil
+}
+
+// Revocations implements bijou.RevocationStore.
+func (s *Steering) Revocations(ctx context.Context, now time.Time) ([]bijou.Revocation, error) {
+	list, err := rows(ctx, s.d, s.d.read, func(scan func(...any) error, r *bijou.Revocation) error {
+		var until int64
+		err := scan(&r.Session, &until)
+		r.Until = fromMicros(until)
+		return err
+	}, `SELECT session, until_us FROM revocations WHERE until_us > ? ORDER BY session`, micros(now))
+	if err != nil {
+		return nil, s.d.failure("list revocations", err)
+	}
+	return list, nil
+}
