@@ -51,8 +51,8 @@ test-browser: build ## The member site in a real browser, against the built bina
 	@PATH="$$(dist/node):$$PATH"; cd test/browser; npm ci --no-audit --no-fund --silent; BIJOU=$(CURDIR)/$(BIJOU) npm test --silent
 
 bench: build ## Measure, and write the figures to docs/measurements
-	@dist/need ffmpeg
-	go run ./test/bench
+	@dist/need ffmpeg nginx wrk taskset=util-linux curl
+	go run ./test/bench $(ARGS)
 
 openapi: ## Write web/openapi.json from the declarations, and the site's types from it
 	go test ./app -run OpenAPI -update

@@ -72,8 +72,8 @@ var thirdParty = map[string][]string{
 	// Metrics in the form that every monitoring system reads; whether the log goes to a terminal.
 	"kit/watch": {"github.com/prometheus/client_golang", "golang.org/x/term"},
 
-	// Counters of its craft: bytes served, grants refused; one group of goroutines for its parts.
-	"service/appliance": {"github.com/prometheus/client_golang", "golang.org/x/sync"},
+	// Counters of its craft: bytes served, grants refused; one group of goroutines for its parts; sendfile(2) without copies.
+	"service/appliance": {"github.com/prometheus/client_golang", "golang.org/x/sync", "golang.org/x/sys"},
 	// Advice to the system to forget a file's copy in memory, so that a check reads the disk.
 	"service/appliance/shelf": {"golang.org/x/sys"},
 	// Counters of its craft: facts accepted, refused and late.

@@ -40,8 +40,9 @@ func newSplit(l net.Listener) *split {
 	return s
 }
 
-// run accepts connections until the listener is closed.
+// run accepts connections until ctx ends, when it closes the listener.
 func (s *split) run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { s.Listener.Close() })()
 	slots := make(chan struct{}, maxUndecided)
 	for {
 		c, err := s.Listener.Accept()
@@ -100,10 +101,10 @@ func (h *half) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. The other half goes on.
 func (h *half) Close() error {
 	h.end()
-	return h.from.Listener.Close()
+	return nil
 }
 
 func (h *half) end() { h.once.Do(func() { close(h.done) }) }

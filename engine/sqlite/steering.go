@@ -2,13 +2,18 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"sync/atomic"
 	"time"
 
 	"bijou"
 )
 
 // Steering implements bijou.ApplianceStore and bijou.RevocationStore on one file.
-type Steering struct{ d *db }
+type Steering struct {
+	d   *db
+	now atomic.Int64 // that Revocations was asked for last, in microseconds since 1970
+}
 
 // OpenSteering opens the file as OpenMembers does.
 func OpenSteering(ctx context.Context, path string) (*Steering, error) {
@@ -16,7 +21,7 @@ func OpenSteering(ctx context.Context, path string) (*Steering, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Steering{d}, nil
+	return &Steering{d: d}, nil
 }
 
 // Close lets go of the file.
@@ -47,18 +52,24 @@ func (s *Steering) WantedAppliances(ctx context.Context) (map[bijou.ApplianceID]
 	return out, nil
 }
 
-// Revoke implements bijou.RevocationStore.
+// revocationsKept is how long a revocation stays in the file after its end, for clocks that are set back.
+const revocationsKept = 24 * time.Hour
+
+// Revoke implements bijou.RevocationStore. It removes those that ended long ago.
 func (s *Steering) Revoke(ctx context.Context, r bijou.Revocation) error {
-	_, err := s.d.exec(ctx, `INSERT INTO revocations (session, until_us) VALUES (?, ?)
-		ON CONFLICT (session) DO UPDATE SET until_us = max(until_us, excluded.until_us)`, r.Session, micros(r.Until))
-	if err != nil {
-		return s.d.failure("revoke a grant", err)
-	}
-	return nil
+	return s.d.tx(ctx, "revoke a grant", func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM revocations WHERE until_us < ?`, s.now.Load()-revocationsKept.Microseconds()); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO revocations (session, until_us) VALUES (?, ?)
+			ON CONFLICT (session) DO UPDATE SET until_us = max(until_us, excluded.until_us)`, r.Session, micros(r.Until))
+		return err
+	})
 }
 
 // Revocations implements bijou.RevocationStore.
 func (s *Steering) Revocations(ctx context.Context, now time.Time) ([]bijou.Revocation, error) {
+	s.now.Store(micros(now))
 	list, err := rows(ctx, s.d, s.d.read, func(scan func(...any) error, r *bijou.Revocation) error {
 		var until int64
 		err := scan(&r.Session, &until)

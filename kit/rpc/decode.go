@@ -128,10 +128,10 @@ func (p *plan) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	// Who sends a little at a time would hold this goroutine for ever. A writer without deadlines, as in a test, has no connection.
 	ctl := http.NewResponseController(w)
 	_ = ctl.SetReadDeadline(time.Now().Add(bodyTime))
-	raw, err := io.ReadAll(http.MaxBytesReader(underneath(w), r.Body, MaxBody))
+	raw, err := io.ReadAll(http.MaxBytesReader(underneath(w), r.Body, p.maxBody))
 	_ = ctl.SetReadDeadline(time.Time{}) // net/http goes on reading, to learn when the client leaves
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
-		return nil, fmt.Errorf("the body is larger than %d bytes: send less at a time: %w", MaxBody, bijou.Invalid)
+		return nil, fmt.Errorf("the body is larger than %d bytes: send less at a time: %w", p.maxBody, bijou.Invalid)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the body ended early (%v): %w", err, bijou.Unavailable)

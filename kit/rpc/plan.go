@@ -17,6 +17,7 @@ type plan struct {
 	address    []addressField // in the path or the query
 	body       []string       // names of the fields in the JSON body
 	beacon     bool
+	maxBody    int64 // bytes of the JSON body that a server reads at most
 
 	registry huma.Registry
 	schema   *huma.Schema // of the JSON body

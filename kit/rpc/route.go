@@ -27,6 +27,7 @@ type Route struct {
 	status              int
 	timeout             time.Duration // 0: none
 	beacon              bool
+	maxBody             int64
 	contentType         string // of a document
 	fill                *emptier
 
@@ -43,7 +44,10 @@ func (r Route) with(serve func(*plan, *response, *http.Request) error) Route {
 	if err != nil {
 		panic(fmt.Sprintf("rpc: %s %s: %v", r.verb, r.path, err))
 	}
-	p.beacon = r.beacon
+	p.beacon, p.maxBody = r.beacon, r.maxBody
+	if p.maxBody == 0 {
+		p.maxBody = MaxBody
+	}
 	r.plan = p
 	r.serve = func(w *response, req *http.Request) error { return serve(p, w, req) }
 	return r

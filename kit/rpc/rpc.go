@@ -31,7 +31,7 @@ const (
 // DefaultTimeout is how long a Call may take where it does not say.
 const DefaultTimeout = 10 * time.Second
 
-// MaxBody bounds a JSON body, in bytes.
+// MaxBody bounds a JSON body, in bytes, where its method does not say.
 const MaxBody = 1 << 20
 
 // Permission says who may call a method.
@@ -57,6 +57,8 @@ type Call[In, Out any] struct {
 	Timeout time.Duration
 	// Idempotent says that the call may be made twice, so that the client tries again on Unavailable. GET, HEAD, PUT and DELETE are anyway.
 	Idempotent bool
+	// MaxBody bounds the JSON body, in bytes; 0 means the constant MaxBody.
+	MaxBody int64
 	// Beacon accepts a JSON body that is announced as text/plain, as navigator.sendBeacon does (Beacon, W3C, section 4.2).
 	Beacon bool
 }
@@ -65,7 +67,7 @@ type Call[In, Out any] struct {
 func (c Call[In, Out]) Serve(f func(context.Context, In) (Out, error)) Route {
 	r := Route{
 		verb: c.Verb, path: c.Path, name: c.Name, summary: c.Summary, needs: c.Needs, kind: callRoute, fill: newEmptier(reflect.TypeFor[Out]()),
-		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), status: c.status(), timeout: c.timeout(), beacon: c.Beacon,
+		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), status: c.status(), timeout: c.timeout(), beacon: c.Beacon, maxBody: c.MaxBody,
 	}
 	return r.with(func(p *plan, w *response, req *http.Request) error {
 		var in In
@@ -148,6 +150,7 @@ func (c Upload[In, Out]) Serve(f func(context.Context, In, io.Reader) (Out, erro
 		}
 		out, err := f(req.Context(), in, body)
 		if err != nil {
+			body.drain()
 			return err
 		}
 		return w.json(r, out)

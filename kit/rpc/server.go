@@ -335,7 +335,7 @@ func (w *response) document(r *http.Request, body Body) error {
 }
 
 // uploadBody returns the request's body: it fails beyond limit with Invalid, and with Unavailable where it breaks off.
-func uploadBody(w http.ResponseWriter, r *http.Request, limit int64) (io.Reader, error) {
+func uploadBody(w http.ResponseWriter, r *http.Request, limit int64) (*upload, error) {
 	u := &upload{body: r.Body, size: r.ContentLength, limit: limit, ctl: http.NewResponseController(w)}
 	if limit > 0 {
 		if r.ContentLength > limit {
@@ -371,6 +371,16 @@ func (u *upload) Read(b []byte) (int, error) {
 		return n, u.tooLarge()
 	}
 	return n, fmt.Errorf("the upload broke off after %d bytes (%v): %w", u.read, err, bijou.Unavailable)
+}
+
+// drainTime is how long what is left of an upload that failed is read on.
+const drainTime = 3 * time.Second
+
+// drain reads what is left, for a while: a client that is still sending when the connection ends does not get to read why it failed.
+func (u *upload) drain() {
+	_ = u.ctl.SetReadDeadline(time.Now().Add(drainTime)) // as in Read
+	_, _ = io.Copy(io.Discard, u.body)                   // what it says cannot matter any more
+	_ = u.ctl.SetReadDeadline(time.Time{})
 }
 
 func (u *upload) tooLarge() error {

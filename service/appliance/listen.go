@@ -44,25 +44,30 @@ func (s *Service) server() *http.Server {
 // serve answers viewers on l until ctx ends, then lets answers finish for lastWords.
 func (s *Service) serve(ctx context.Context, l net.Listener) error {
 	srv := s.server()
+	failed := make(chan error, 2)
+	stop := func() {}
 	if s.certificate != nil {
 		srv.TLSConfig = &tls.Config{GetCertificate: s.certificate.get, MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true}
+		go func() { failed <- srv.ServeTLS(l, "", "") }()
+	} else {
+		fast := newLane(s, l)
+		stop = fast.stop
+		go func() { failed <- fast.accept(ctx) }()
+		go func() { failed <- srv.Serve(fast.slow) }()
 	}
-	failed := make(chan error, 1)
-	go func() {
-		if srv.TLSConfig != nil {
-			failed <- srv.ServeTLS(l, "", "")
-			return
-		}
-		failed <- srv.Serve(l)
-	}()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("appliance at %s: %w", l.Addr(), err)
+		if ctx.Err() == nil {
+			return fmt.Errorf("appliance at %s: %w", l.Addr(), err)
+		}
 	case <-ctx.Done():
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if err := srv.Shutdown(end); err != nil {
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Shutdown(end) }() // closes the listener
+	stop()
+	if err := <-ended; err != nil {
 		return srv.Close() // whoever is still reading has had their time
 	}
 	return nil

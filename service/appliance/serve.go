@@ -25,6 +25,13 @@ var types = map[string]string{
 	".jpg":  "image/jpeg",
 }
 
+const (
+	// exposed are the header fields that pages of other origins may read.
+	exposed = "Content-Length, Content-Range, Date, Cache-Status"
+	// forever is what caches are told of files, which never change.
+	forever = "public, max-age=31536000, immutable"
+)
+
 // Whoever takes an answer slower than slowest, after a minute's grace, is cut off: connections are for those who watch.
 const (
 	grace   = time.Minute
@@ -38,7 +45,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.requests.Add(-1)
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, Date, Cache-Status")
+	h.Set("Access-Control-Expose-Headers", exposed)
 	h.Set("Timing-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -68,7 +75,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusForbidden, bijou.Sentence(err))
 		return
 	}
-	if s.Source.Assets && (types[path.Ext(file)] == "" || bijou.CheckKey(asset.Key(file)) != nil) {
+	if !s.servable(asset, file) {
 		s.refuse(w, http.StatusNotFound, "no file has this address")
 		return
 	}
@@ -80,6 +87,19 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.Close()
 	_ = control.SetWriteDeadline(time.Now().Add(grace + time.Duration(f.Size/slowest)*time.Second)) // as above
 	s.answer(w, r, asset, file, f)
+}
+
+// servable tells whether the name can be that of a viewers' file.
+func (s *Service) servable(asset bijou.AssetID, file string) bool {
+	return !s.Source.Assets || types[path.Ext(file)] != "" && bijou.CheckKey(asset.Key(file)) == nil
+}
+
+// tagOf returns the file's entity tag: made of its name, which stands for the same bytes for ever, where the origin does not say another.
+func (s *Service) tagOf(asset bijou.AssetID, file string, f *shelf.File) string {
+	if s.Source.Assets || f.ETag == "" {
+		return `"` + string(asset) + "/" + file + `"`
+	}
+	return f.ETag
 }
 
 // find returns the file, from disk or as it is fetched.
@@ -164,13 +184,9 @@ func filesOf(a bijou.Asset) map[string]shelf.Expected {
 func (s *Service) answer(w http.ResponseWriter, r *http.Request, asset bijou.AssetID, file string, f *shelf.File) {
 	h := w.Header()
 	h.Set("Content-Type", s.mediaType(file, f))
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Cache-Control", forever)
 	h.Set("Cache-Status", cacheStatus(f))
-	tag := f.ETag
-	if s.Source.Assets || tag == "" {
-		tag = `"` + string(asset) + "/" + file + `"`
-	}
-	h.Set("ETag", tag)
+	h.Set("ETag", s.tagOf(asset, file, f))
 	counted := &counter{ResponseWriter: w, sent: &s.sent}
 	if disk, ok := f.OnDisk(); ok {
 		http.ServeContent(counted, r, "", time.Time{}, disk)

@@ -23,17 +23,20 @@ type OneSession struct {
 	Session bijou.SessionID `path:"session"`
 }
 
+// maxReport bounds a report, in bytes: one with bijou.MaxHoldings assets and as many networks is twice what rpc takes by itself.
+const maxReport = 8 << 20
+
 var (
-	list     = rpc.Call[struct{}, Appliances]{Verb: "GET", Path: "/api/v1/appliances", Summary: "The appliances, and how they are", Needs: rpc.Operator}
+	listAll  = rpc.Call[struct{}, Appliances]{Verb: "GET", Path: "/api/v1/appliances", Summary: "The appliances, and how they are", Needs: rpc.Operator}
 	setState = rpc.Call[NewState, struct{}]{Verb: "PUT", Path: "/api/v1/appliances/{id}/state", Summary: "Serve, drain, pause or drop an appliance", Needs: rpc.Operator}
 	why      = rpc.Call[OneSession, bijou.Decision]{Verb: "GET", Path: "/api/v1/decisions/{session}", Summary: "Why a viewing was sent where it was", Needs: rpc.Operator}
 	steer    = rpc.Call[bijou.Viewing, bijou.Decision]{Verb: "POST", Path: "/role/steering/decisions", Summary: "Choose appliances for a viewing", Needs: rpc.Internal, Idempotent: true}
-	report   = rpc.Call[bijou.ApplianceReport, bijou.ApplianceOrders]{Verb: "POST", Path: "/role/steering/reports", Summary: "How an appliance is", Needs: rpc.Internal, Idempotent: true}
+	report   = rpc.Call[bijou.ApplianceReport, bijou.ApplianceOrders]{Verb: "POST", Path: "/role/steering/reports", Summary: "How an appliance is", Needs: rpc.Internal, Idempotent: true, MaxBody: maxReport}
 )
 
 // Routes are the room's methods as served.
 func (s *Service) Routes() []rpc.Route {
-	return []rpc.Route{list.Serve(s.List), setState.Serve(s.SetState), why.Serve(s.Why), steer.Serve(s.Steer), report.Serve(s.Report)}
+	return []rpc.Route{listAll.Serve(s.List), setState.Serve(s.SetState), why.Serve(s.Why), steer.Serve(s.Steer), report.Serve(s.Report)}
 }
 
 // Client is the room in another process.
@@ -54,7 +57,7 @@ func (c *Client) Report(ctx context.Context, r bijou.ApplianceReport) (bijou.App
 
 // List is as Service.List.
 func (c *Client) List(ctx context.Context) (Appliances, error) {
-	return list.Do(ctx, c.c, struct{}{})
+	return listAll.Do(ctx, c.c, struct{}{})
 }
 
 // SetState is as Service.SetState.

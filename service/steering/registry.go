@@ -2,334 +2,238 @@ package steering
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"bijou"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
 	// hideAfter is how long a box that says nothing is named at all, and forgetAfter how long it is listed.
 	hideAfter   = 10 * time.Minute
 	forgetAfter = 24 * time.Hour
-	// maxBoxes bounds the appliances of one service.
+	// maxBoxes bounds the appliances of one service, and maxHeld what all of them together tell of holding: a gigabyte of memory, roughly.
 	maxBoxes = 10_000
-	// maxPeers and maxPeerAssets bound what one appliance is told of others.
-	maxPeers      = 8
-	maxPeerAssets = 200
-	// fillTerm is how long a grant between appliances lasts, and fillAge how long one is handed out again.
-	fillTerm = 10 * time.Minute
-	fillAge  = 5 * time.Minute
+	maxHeld  = 4_000_000
+	// maxNetworks bounds the networks that one appliance is meant for.
+	maxNetworks = 10_000
 )
 
-// entry is what is known of an appliance.
+// registry is what is known of all appliances: kept so that one ranking has to look up nothing for each box.
+type registry struct {
+	late time.Duration // silence from which on nobody is sent to a box
+
+	mu      sync.RWMutex
+	wanted  map[bijou.ApplianceID]bijou.ApplianceState // nil until it was read
+	at      map[bijou.ApplianceID]int32                // in boxes and entries
+	boxes   []box                                      // as ranking sees them; gaps have no ID
+	entries []entry
+	gaps    []int32
+	holders map[bijou.AssetID][]held
+	prints  footprint
+	total   int       // entries of holders
+	swept   time.Time // when those that say nothing were forgotten last
+}
+
+// entry is what else is known of an appliance.
 type entry struct {
-	report   bijou.ApplianceReport // without its holdings
-	holdings map[bijou.AssetID]bijou.Holding
-	known    int64 // their version
-	seen     time.Time
-	grants   map[bijou.AssetID]fillGrant // to fetch from it
+	report bijou.ApplianceReport      // without its holdings
+	listed []bijou.Holding            // each asset once; never changed, but replaced
+	has    map[bijou.AssetID]contents // the same
+	known  int64                      // their version
 }
 
-type fillGrant struct {
-	token string
-	at    time.Time
+func newRegistry(late time.Duration) *registry {
+	return &registry{
+		late: late, at: map[bijou.ApplianceID]int32{}, holders: map[bijou.AssetID][]held{}, prints: footprint{newNetworks[[]int32]()},
+	}
 }
 
-// view is what ranking sees: made when something changed, and read by many.
-type view struct {
-	boxes   []box
-	holders map[bijou.AssetID]map[int]contents
-	made    time.Time
-}
-
-// viewAge is how long a view may be out of date in what changes all the time: loads, and who has not reported.
-const viewAge = 200 * time.Millisecond
-
-// look returns the view of this moment.
-func (s *Service) look(ctx context.Context) (*view, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.readWanted(ctx); err != nil {
-		return nil, err
-	}
-	now := s.Now()
-	if v := s.view; v != nil && now.Sub(v.made) < viewAge {
-		return v, nil
-	}
-	v := &view{holders: map[bijou.AssetID]map[int]contents{}, made: now}
-	ids := make([]bijou.ApplianceID, 0, len(s.boxes))
-	for id := range s.boxes {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		e := s.boxes[id]
-		if now.Sub(e.seen) > hideAfter {
-			continue
-		}
-		wanted := s.wantedOf(id)
-		v.boxes = append(v.boxes, box{
-			Appliance: e.report.Appliance, load: loadOf(e.report), seed: hashOf(string(id)),
-			unusable: usability(e.report, wanted, e.seen, now, s.Config.ReportEvery),
-			hidden:   wanted == bijou.AppliancePaused || wanted == bijou.ApplianceDropped,
-		})
-		for asset, h := range e.holdings {
-			if v.holders[asset] == nil {
-				v.holders[asset] = map[int]contents{}
-			}
-			v.holders[asset][len(v.boxes)-1] = part
-			if h.Complete {
-				v.holders[asset][len(v.boxes)-1] = whole
-			}
-		}
-	}
-	s.view = v
-	return v, nil
-}
-
-// readWanted reads what operators want, once. The lock is held.
-func (s *Service) readWanted(ctx context.Context) error {
-	if s.wanted != nil {
+// read reads what operators want, once.
+func (g *registry) read(ctx context.Context, store bijou.ApplianceStore) error {
+	g.mu.RLock()
+	done := g.wanted != nil
+	g.mu.RUnlock()
+	if done {
 		return nil
 	}
-	w, err := s.Wanted.WantedAppliances(ctx)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wanted != nil {
+		return nil
+	}
+	w, err := store.WantedAppliances(ctx)
 	if err != nil {
 		return err
 	}
-	s.wanted = w
+	g.wanted = w
 	return nil
 }
 
-func (s *Service) wantedOf(id bijou.ApplianceID) bijou.ApplianceState {
-	if w, ok := s.wanted[id]; ok {
+// wantedOf returns what the operator wants of the appliance. The lock is held.
+func (g *registry) wantedOf(id bijou.ApplianceID) bijou.ApplianceState {
+	if w, ok := g.wanted[id]; ok {
 		return w
 	}
 	return bijou.ApplianceServing
 }
 
-// Report implements bijou.Control.
-func (s *Service) Report(ctx context.Context, r bijou.ApplianceReport) (bijou.ApplianceOrders, error) {
-	if err := r.Appliance.Check(); err != nil {
-		return bijou.ApplianceOrders{}, err
-	}
-	if s.MayReport != nil {
-		if err := s.MayReport(ctx, r.Appliance.ID); err != nil {
-			return bijou.ApplianceOrders{}, err
+// take notes the report. It returns the place of the box in the list, and whether it is new there.
+func (g *registry) take(r bijou.ApplianceReport, now time.Time) (joined bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	id := r.Appliance.ID
+	i, known := g.at[id]
+	if !known {
+		if len(g.at) >= maxBoxes || now.Sub(g.swept) > time.Minute {
+			g.forget(now)
 		}
-	}
-	revoked, err := s.Revocations.Revocations(ctx, s.Now())
-	if err != nil {
-		return bijou.ApplianceOrders{}, err
-	}
-	o := bijou.ApplianceOrders{Keys: s.Keys(), Revoked: revoked, EveryMS: s.Config.ReportEvery.Milliseconds()}
-	held, err := s.take(ctx, r, &o)
-	if err != nil {
-		return o, err
-	}
-	s.reports.Inc()
-	for _, h := range held {
-		if h.Title != "" && s.titles.gone(ctx, h.Title) {
-			o.Gone = append(o.Gone, h.Asset)
+		if len(g.at) >= maxBoxes {
+			return false, fmt.Errorf("appliance %s: the service knows %d already: it forgets those that say nothing for %s: %w", id, maxBoxes, forgetAfter, bijou.Exhausted)
 		}
+		i = g.add(id)
 	}
-	slices.Sort(o.Gone)
-	return o, nil
-}
-
-// take notes the report, fills in what the orders say of it, and returns what the appliance holds.
-func (s *Service) take(ctx context.Context, r bijou.ApplianceReport, o *bijou.ApplianceOrders) (held []bijou.Holding, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.readWanted(ctx); err != nil {
-		return nil, err
-	}
-	id, now := r.Appliance.ID, s.Now()
-	e := s.boxes[id]
-	if e == nil {
-		s.forget(now)
-		if len(s.boxes) >= maxBoxes {
-			return nil, fmt.Errorf("appliance %s: the service knows %d already: drop some that are gone: %w", id, maxBoxes, bijou.Exhausted)
-		}
-		e = &entry{grants: map[bijou.AssetID]fillGrant{}, known: -1} // it has to tell what it holds
-		s.boxes[id] = e
-		s.Log.Info("appliance joins", "appliance", id, "name", r.Appliance.Name, "address", r.Appliance.Address)
-	}
+	e := &g.entries[i]
 	if r.Listed {
-		e.holdings = make(map[bijou.AssetID]bijou.Holding, len(r.Holdings))
-		for _, h := range r.Holdings {
-			e.holdings[h.Asset] = h
+		if g.total-len(e.has)+len(r.Holdings) > maxHeld {
+			return false, fmt.Errorf("appliance %s: the service keeps track of %d holdings in all, and they are used up: %w", id, maxHeld, bijou.Exhausted)
 		}
+		g.hold(i, r.Holdings)
 		e.known = r.Version
 	}
-	r.Listed, r.Holdings = false, nil
-	e.report, e.seen = r, now
-	s.view = nil
-	o.State, o.Known = s.wantedOf(id), e.known
-	o.Peers = s.peersOf(id, e, now)
-	for _, h := range e.holdings {
-		held = append(held, h)
+	if !slices.Equal(e.report.Appliance.Networks, r.Appliance.Networks) {
+		g.prints.remove(i, e.report.Appliance.Networks)
+		g.prints.add(i, r.Appliance.Networks)
 	}
-	return held, nil
+	r.Listed, r.Holdings = false, nil
+	e.report = r
+	g.boxes[i] = boxOf(r, g.wantedOf(id), now)
+	return !known, nil
+}
+
+// add makes room for an appliance. The lock is held.
+func (g *registry) add(id bijou.ApplianceID) int32 {
+	fresh := entry{known: -1} // it has to tell what it holds
+	if n := len(g.gaps); n > 0 {
+		i := g.gaps[n-1]
+		g.gaps = g.gaps[:n-1]
+		g.at[id], g.entries[i] = i, fresh
+		return i
+	}
+	i := int32(len(g.boxes))
+	g.boxes, g.entries = append(g.boxes, box{}), append(g.entries, fresh)
+	g.at[id] = i
+	return i
+}
+
+// hold replaces what the box holds. Of an asset that is named twice the last word counts. The lock is held.
+func (g *registry) hold(i int32, holdings []bijou.Holding) {
+	e := &g.entries[i]
+	has := make(map[bijou.AssetID]contents, len(holdings))
+	listed := make([]bijou.Holding, 0, len(holdings))
+	for _, h := range slices.Backward(holdings) {
+		if _, twice := has[h.Asset]; twice {
+			continue
+		}
+		listed = append(listed, h)
+		has[h.Asset] = part
+		if h.Complete {
+			has[h.Asset] = whole
+		}
+	}
+	slices.Reverse(listed)
+	for asset := range e.has {
+		if _, still := has[asset]; !still {
+			g.release(i, asset)
+		}
+	}
+	for asset, c := range has {
+		list := g.holders[asset]
+		if _, before := e.has[asset]; before {
+			list[slices.IndexFunc(list, func(h held) bool { return h.box == i })].has = c
+			continue
+		}
+		g.holders[asset] = append(list, held{i, c})
+	}
+	g.total += len(has) - len(e.has)
+	e.has, e.listed = has, listed
+}
+
+// release notes that the box has nothing of the asset any more. The lock is held.
+func (g *registry) release(i int32, asset bijou.AssetID) {
+	list := slices.DeleteFunc(g.holders[asset], func(h held) bool { return h.box == i })
+	if len(list) == 0 {
+		delete(g.holders, asset)
+	} else {
+		g.holders[asset] = list
+	}
 }
 
 // forget removes what has said nothing for long. The lock is held.
-func (s *Service) forget(now time.Time) {
-	for id, e := range s.boxes {
-		if now.Sub(e.seen) > forgetAfter {
-			delete(s.boxes, id)
+func (g *registry) forget(now time.Time) {
+	g.swept = now
+	for id, i := range g.at {
+		if now.Sub(g.boxes[i].seen) > forgetAfter {
+			g.hold(i, nil)
+			g.prints.remove(i, g.entries[i].report.Appliance.Networks)
+			g.boxes[i], g.entries[i] = box{}, entry{}
+			g.gaps = append(g.gaps, i)
+			delete(g.at, id)
 		}
 	}
 }
 
-// peersOf returns the appliances that this one can fetch from: usable ones with an address that means the same everywhere, those of its own
-// zone first. The lock is held.
-func (s *Service) peersOf(id bijou.ApplianceID, e *entry, now time.Time) (out []bijou.Peer) {
-	if s.Sign == nil {
-		return nil
+// want notes what the operator wants of the appliance, once keep has kept it. It fails with NotFound for an appliance that nobody knows.
+func (g *registry) want(id bijou.ApplianceID, state bijou.ApplianceState, keep func() error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i, reported := g.at[id]
+	if _, spoken := g.wanted[id]; !reported && !spoken {
+		return fmt.Errorf("no appliance %s is known: see them with bijou appliance list: %w", id, bijou.NotFound)
 	}
-	var ids []bijou.ApplianceID
-	for other, o := range s.boxes {
-		if other != id && !strings.Contains(o.report.Appliance.Address, "//*") && usability(o.report, s.wantedOf(other), o.seen, now, s.Config.ReportEvery) == "" {
-			ids = append(ids, other)
-		}
+	if err := keep(); err != nil {
+		return err
 	}
-	slices.SortFunc(ids, func(a, b bijou.ApplianceID) int {
-		if near := s.boxes[a].report.Appliance.Zone == e.report.Appliance.Zone; near != (s.boxes[b].report.Appliance.Zone == e.report.Appliance.Zone) {
-			if near {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(string(a), string(b))
-	})
-	for _, other := range ids[:min(len(ids), maxPeers)] {
-		o := s.boxes[other]
-		p := bijou.Peer{ID: other, Address: o.report.Appliance.Address, Zone: o.report.Appliance.Zone, Grants: map[bijou.AssetID]string{}}
-		for asset, h := range o.holdings {
-			if h.Complete && !e.holdings[asset].Complete && len(p.Grants) < maxPeerAssets {
-				if token, err := s.fillGrant(o, h, now); err == nil {
-					p.Grants[asset] = token
-				} else {
-					s.Log.Warn("appliance cannot be let fetch from another", "asset", asset, "error", err)
-				}
-			}
-		}
-		if len(p.Grants) > 0 {
-			out = append(out, p)
-		}
+	g.wanted[id] = state
+	if reported {
+		g.boxes[i] = boxOf(g.entries[i].report, state, g.boxes[i].seen)
 	}
-	return out
+	return nil
 }
 
-// fillGrant returns a grant by which other appliances fetch the asset from this one.
-func (s *Service) fillGrant(e *entry, h bijou.Holding, now time.Time) (string, error) {
-	if g, ok := e.grants[h.Asset]; ok && now.Sub(g.at) < fillAge {
-		return g.token, nil
+// steer ranks the boxes for the viewing.
+func (g *registry) steer(v bijou.Viewing, zone string, now time.Time) (places, left []bijou.Place) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	a := ask{
+		asset: hashOf(string(v.Asset)), zone: zone, near: g.prints.near(v.Client), held: g.holders[v.Asset],
+		now: now, late: g.late, hide: hideAfter,
 	}
-	token, err := s.Sign(bijou.Grant{
-		Session: bijou.NewID[bijou.SessionID](bijou.SessionPrefix), Title: h.Title, Asset: h.Asset, Expires: now.Add(fillTerm),
-	})
-	if err == nil {
-		if len(e.grants) > bijou.MaxHoldings {
-			clear(e.grants)
-		}
-		e.grants[h.Asset] = fillGrant{token, now}
-	}
-	return token, err
-}
-
-// Status is an appliance as an operator sees it.
-type Status struct {
-	Appliance bijou.Appliance      `json:"appliance"`
-	Wanted    bijou.ApplianceState `json:"wanted" doc:"What the operator wants it to do."`
-	State     bijou.ApplianceState `json:"state" doc:"What it says that it does."`
-	Usable    bool                 `json:"usable"`
-	Reason    string               `json:"reason,omitempty" doc:"Why nobody is sent to it."`
-	Load      bijou.ApplianceLoad  `json:"load"`
-	Assets    int                  `json:"assets" doc:"That it has files of."`
-	HeldBytes int64                `json:"held_bytes"`
-	CapBytes  int64                `json:"cap_bytes"`
-	Corrupt   int64                `json:"corrupt" doc:"Files found corrupt since it started."`
-	SilentMS  int64                `json:"silent_ms" doc:"Time since its last report, in milliseconds."`
-}
-
-// List returns all appliances that are known, in order of name.
-func (s *Service) List(ctx context.Context, _ struct{}) (Appliances, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.readWanted(ctx); err != nil {
-		return Appliances{}, err
-	}
-	now := s.Now()
-	s.forget(now)
-	out := Appliances{Appliances: []Status{}}
-	for id, e := range s.boxes {
-		why := usability(e.report, s.wantedOf(id), e.seen, now, s.Config.ReportEvery)
-		out.Appliances = append(out.Appliances, Status{
-			Appliance: e.report.Appliance, Wanted: s.wantedOf(id), State: e.report.State, Usable: why == "", Reason: why, Load: e.report.Load,
-			Assets: len(e.holdings), HeldBytes: e.report.HeldBytes, CapBytes: e.report.CapBytes, Corrupt: e.report.Corrupt, SilentMS: now.Sub(e.seen).Milliseconds(),
-		})
-	}
-	slices.SortFunc(out.Appliances, func(a, b Status) int {
-		return strings.Compare(a.Appliance.Name+" "+string(a.Appliance.ID), b.Appliance.Name+" "+string(b.Appliance.ID))
-	})
-	return out, nil
-}
-
-// SetState says what the operator wants the appliance to do; it does so with its next report. It fails with NotFound for an appliance that never reported.
-func (s *Service) SetState(ctx context.Context, in NewState) (struct{}, error) {
-	if err := bijou.CheckID(in.ID, bijou.AppliancePrefix); err != nil {
-		return struct{}{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.readWanted(ctx); err != nil {
-		return struct{}{}, err
-	}
-	_, reported := s.boxes[in.ID]
-	_, spoken := s.wanted[in.ID]
-	if !reported && !spoken {
-		return struct{}{}, fmt.Errorf("no appliance %s is known: see them with bijou appliance list: %w", in.ID, bijou.NotFound)
-	}
-	if err := s.Wanted.WantAppliance(ctx, in.ID, in.State); err != nil {
-		return struct{}{}, err
-	}
-	s.wanted[in.ID] = in.State
-	s.view = nil
-	s.Log.Info("operator changes an appliance", "appliance", in.ID, "state", in.State)
-	return struct{}{}, nil
-}
-
-// states counts appliances by whether anybody is sent to them.
-type states struct{ s *Service }
-
-var boxesDesc = prometheus.NewDesc("bijou_steering_appliances", "Appliances that are known, by whether viewers are sent to them.", []string{"usable"}, nil)
-
-// Describe implements prometheus.Collector.
-func (c *states) Describe(ch chan<- *prometheus.Desc) { ch <- boxesDesc }
-
-// Collect implements prometheus.Collector.
-func (c *states) Collect(ch chan<- prometheus.Metric) {
-	list, err := c.s.List(context.Background(), struct{}{})
-	if err != nil && !errors.Is(err, context.Canceled) {
-		ch <- prometheus.NewInvalidMetric(boxesDesc, err)
-		return
-	}
-	count := map[string]float64{"yes": 0, "no": 0}
-	for _, a := range list.Appliances {
-		if a.Usable {
-			count["yes"]++
+	chosen, rest := rank(g.boxes, a)
+	var prior placed
+	var before *box
+	for i, p := range slices.Concat(chosen, rest) {
+		b := &g.boxes[p.at]
+		place := bijou.Place{Appliance: b.ID, Name: b.Name, Address: b.Address, Zone: b.Zone, Reason: explain(b, p, before, prior, a)}
+		if i < len(chosen) {
+			places = append(places, place)
 		} else {
-			count["no"]++
+			left = append(left, place)
 		}
+		prior, before = p, b
 	}
-	for usable, n := range count {
-		ch <- prometheus.MustNewConstMetric(boxesDesc, prometheus.GaugeValue, n, usable)
+	return places, left
+}
+
+// ordersFor returns what the registry has to say to the appliance, and what it holds.
+func (g *registry) ordersFor(id bijou.ApplianceID) (o bijou.ApplianceOrders, holdings []bijou.Holding) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	o = bijou.ApplianceOrders{State: g.wantedOf(id), Known: -1}
+	if i, ok := g.at[id]; ok {
+		o.Known, holdings = g.entries[i].known, g.entries[i].listed
 	}
+	return o, holdings
 }

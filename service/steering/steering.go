@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,38 +34,6 @@ func (c Config) Check() error {
 	return err
 }
 
-// zones are the networks of viewers, the longest first.
-type zones []zone
-
-type zone struct {
-	network netip.Prefix
-	name    string
-}
-
-func parseZones(lines []string) (zones, error) {
-	var out zones
-	for _, l := range lines {
-		network, name, ok := strings.Cut(l, "=")
-		p, err := netip.ParsePrefix(network)
-		if !ok || err != nil || name == "" {
-			return nil, fmt.Errorf("networks holds %q: write a network and its zone, such as 192.0.2.0/24=oslo: %w", l, bijou.Invalid)
-		}
-		out = append(out, zone{p.Masked(), name})
-	}
-	slices.SortStableFunc(out, func(a, b zone) int { return b.network.Bits() - a.network.Bits() })
-	return out, nil
-}
-
-// of returns the zone of the address, or nothing.
-func (z zones) of(addr netip.Addr) string {
-	for _, x := range z {
-		if x.network.Contains(addr) {
-			return x.name
-		}
-	}
-	return ""
-}
-
 // Deps are what the room works with.
 type Deps struct {
 	Titles      bijou.Titles
@@ -86,15 +52,12 @@ type Deps struct {
 type Service struct {
 	Deps
 	zones     zones
+	boxes     *registry
+	fills     *fills
 	decisions *decisions
 	titles    *published
-	reports   prometheus.Counter
-	steered   prometheus.Counter
-
-	mu     sync.Mutex
-	boxes  map[bijou.ApplianceID]*entry
-	wanted map[bijou.ApplianceID]bijou.ApplianceState // nil until it was read
-	view   *view                                      // what ranking sees; nil where it has to be made anew
+	reports   *prometheus.CounterVec
+	steered   *prometheus.CounterVec
 }
 
 // New assembles the room.
@@ -104,47 +67,100 @@ func New(d Deps) *Service {
 		panic("steering: " + err.Error()) // Config.Check was not asked: a defect of the program
 	}
 	s := &Service{
-		Deps: d, zones: z, decisions: newDecisions(), boxes: map[bijou.ApplianceID]*entry{},
+		Deps: d, zones: z, boxes: newRegistry(lateReports * d.Config.ReportEvery), fills: &fills{kept: map[fill]fillGrant{}}, decisions: newDecisions(),
 		titles:  &published{titles: d.Titles, now: d.Now, kept: map[bijou.TitleID]answer{}},
-		reports: prometheus.NewCounter(prometheus.CounterOpts{Name: "bijou_steering_reports_total", Help: "Reports of appliances taken in."}),
-		steered: prometheus.NewCounter(prometheus.CounterOpts{Name: "bijou_steering_decisions_total", Help: "Viewings that appliances were chosen for."}),
+		reports: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bijou_steering_reports_total", Help: "Reports of appliances: taken, refused, or failed because a part that is needed does not answer."}, []string{"result"}),
+		steered: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bijou_steering_decisions_total", Help: "Viewings that appliances were asked for, by whether two or more were named, one, or none."}, []string{"result"}),
 	}
-	d.Metrics.MustRegister(s.reports, s.steered, &states{s})
+	d.Metrics.MustRegister(s.reports, s.steered, &conditions{s})
 	return s
 }
 
 // Steer implements bijou.Steering.
 func (s *Service) Steer(ctx context.Context, v bijou.Viewing) (bijou.Decision, error) {
-	seen, err := s.look(ctx)
-	if err != nil {
+	if err := s.boxes.read(ctx, s.Wanted); err != nil {
 		return bijou.Decision{}, err
 	}
-	v.Client = v.Client.Unmap()
-	holders := seen.holders[v.Asset]
-	a := ask{asset: hashOf(string(v.Asset)), client: v.Client, zone: s.zones.of(v.Client)}
-	chosen, left := rank(seen.boxes, func(i int) contents { return holders[i] }, a)
-	if len(chosen) == 0 {
-		return bijou.Decision{}, fmt.Errorf("no appliance is there to play %s from: start one with bijou run appliance, or see bijou appliance list: %w", v.Title, bijou.Unavailable)
-	}
+	v.Client = plain(v.Client)
 	d := bijou.Decision{Viewing: v, At: s.Now().UTC()}
-	for i, p := range append(slices.Clone(chosen), left...) {
-		b := &seen.boxes[p.at]
-		place := bijou.Place{Appliance: b.ID, Name: b.Name, Address: b.Address, Zone: b.Zone}
-		if i == 0 {
-			place.Reason = explain(b, p, nil, placed{})
-		} else {
-			prior := append(slices.Clone(chosen), left...)[i-1]
-			place.Reason = explain(b, p, &seen.boxes[prior.at], prior)
-		}
-		if i < len(chosen) {
-			d.Places = append(d.Places, place)
-		} else {
-			d.Left = append(d.Left, place)
-		}
+	d.Places, d.Left = s.boxes.steer(v, s.zones.of(v.Client), d.At)
+	switch len(d.Places) {
+	case 0:
+		s.steered.WithLabelValues("none").Inc()
+		return bijou.Decision{}, fmt.Errorf("no appliance is there to play %s from: start one with bijou run appliance, or see bijou appliance list: %w", v.Title, bijou.Unavailable)
+	case 1:
+		s.steered.WithLabelValues("one").Inc()
+	default:
+		s.steered.WithLabelValues("two").Inc()
 	}
-	s.steered.Inc()
 	s.decisions.keep(d)
 	return d, nil
+}
+
+// Report implements bijou.Control.
+func (s *Service) Report(ctx context.Context, r bijou.ApplianceReport) (bijou.ApplianceOrders, error) {
+	o, err := s.report(ctx, r)
+	switch bijou.KindOf(err) {
+	case "":
+		if err == nil {
+			s.reports.WithLabelValues("taken").Inc()
+			break
+		}
+		fallthrough
+	case bijou.Unavailable:
+		s.reports.WithLabelValues("failed").Inc()
+	default:
+		s.reports.WithLabelValues("refused").Inc()
+	}
+	return o, err
+}
+
+func (s *Service) report(ctx context.Context, r bijou.ApplianceReport) (o bijou.ApplianceOrders, err error) {
+	if err := checkReport(r); err != nil {
+		return o, err
+	}
+	if s.MayReport != nil {
+		if err := s.MayReport(ctx, r.Appliance.ID); err != nil {
+			return o, err
+		}
+	}
+	if err := s.boxes.read(ctx, s.Wanted); err != nil {
+		return o, err
+	}
+	now := s.Now()
+	joined, err := s.boxes.take(r, now)
+	if err != nil {
+		return o, err
+	}
+	if joined {
+		s.Log.Info("appliance joins", "appliance", r.Appliance.ID, "name", r.Appliance.Name, "address", r.Appliance.Address)
+	}
+	o, held := s.boxes.ordersFor(r.Appliance.ID)
+	o.Keys, o.EveryMS = s.Keys(), s.Config.ReportEvery.Milliseconds()
+	// An appliance that hears of no revocations believes that there are none: where they cannot be read, it is to hear nothing.
+	if o.Revoked, err = s.Revocations.Revocations(ctx, now); err != nil {
+		return bijou.ApplianceOrders{}, err
+	}
+	if s.Sign != nil {
+		o.Peers = s.peers(s.boxes.offers(r.Appliance.ID, now), now)
+	}
+	o.Gone = s.titles.gone(ctx, held)
+	return o, nil
+}
+
+// checkReport refuses, as Invalid, what no appliance reports. Of what came by way of kit/rpc it finds nothing new but a bad description.
+func checkReport(r bijou.ApplianceReport) error {
+	if err := r.Appliance.Check(); err != nil {
+		return err
+	}
+	if err := checkState(r.State); err != nil {
+		return fmt.Errorf("appliance %s: %w", r.Appliance.ID, err)
+	}
+	if len(r.Holdings) > bijou.MaxHoldings || len(r.Appliance.Networks) > maxNetworks {
+		return fmt.Errorf("appliance %s tells of %d holdings and %d networks: at most %d and %d are taken: %w",
+			r.Appliance.ID, len(r.Holdings), len(r.Appliance.Networks), bijou.MaxHoldings, maxNetworks, bijou.Invalid)
+	}
+	return nil
 }
 
 // Why returns the latest decision for a viewing. It fails with NotFound for one that is unknown or too long ago.
@@ -180,24 +196,42 @@ const (
 	maxTitles = 100_000
 )
 
-// gone tells whether the catalogue says that the title is not published. Where it says nothing, nothing is gone.
-func (p *published) gone(ctx context.Context, id bijou.TitleID) bool {
-	now := p.now()
+// gone returns the assets whose title the catalogue says is not published, in order. Where it says nothing, its last answer counts, and a title
+// that it never answered about is not gone.
+func (p *published) gone(ctx context.Context, holdings []bijou.Holding) (out []bijou.AssetID) {
+	now, silent := p.now(), false
+	for _, h := range holdings {
+		if h.Title == "" {
+			continue
+		}
+		a, known := p.last(h.Title)
+		if !silent && (!known || now.Sub(a.at) >= titleAge) {
+			_, err := p.titles.PublishedTitle(ctx, h.Title)
+			if silent = err != nil && !errors.Is(err, bijou.NotFound); !silent { // one that does not answer is not asked about all the others
+				a = answer{err != nil, now}
+				p.keep(h.Title, a)
+			}
+		}
+		if a.gone {
+			out = append(out, h.Asset)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (p *published) last(id bijou.TitleID) (answer, bool) {
 	p.mu.Lock()
-	a, ok := p.kept[id]
-	p.mu.Unlock()
-	if ok && now.Sub(a.at) < titleAge {
-		return a.gone
-	}
-	_, err := p.titles.PublishedTitle(ctx, id)
-	if err != nil && !errors.Is(err, bijou.NotFound) {
-		return ok && a.gone
-	}
+	defer p.mu.Unlock()
+	a, known := p.kept[id]
+	return a, known
+}
+
+func (p *published) keep(id bijou.TitleID, a answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.kept) >= maxTitles {
 		clear(p.kept)
 	}
-	p.kept[id] = answer{err != nil, now}
-	return err != nil
+	p.kept[id] = a
 }

@@ -26,6 +26,7 @@ type measurement struct {
 
 var measurements = []measurement{
 	{"walk", "Start, size and idling of the one binary", walk},
+	{"appliance", "The appliance beside nginx", appliance},
 }
 
 // bench is what measurements share.
@@ -36,7 +37,13 @@ type bench struct {
 
 func main() {
 	bijou := flag.String("bijou", "bin/bijou", "the binary to measure")
+	serve := flag.String("files", "", "serve this directory by http.FileServer, as a peer; for the measurements' own use")
+	listen := flag.String("listen", "", "address for -files")
 	flag.Parse()
+	if *serve != "" {
+		fmt.Fprintln(os.Stderr, "bench:", serveFiles(*serve, *listen))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := measure(ctx, *bijou, flag.Args()); err != nil {

@@ -245,7 +245,7 @@ func TestAServiceThatIsToldToStopFinishesWhatItSends(t *testing.T) {
 		begun, got := make(chan error, viewers), make(chan error, viewers)
 		goOn := make(chan struct{})
 		for range viewers {
-			go func() { got <- slowly(sv.Address+file, want, begun, goOn) }()
+			go func() { got <- slowly(file, want, begun, goOn) }()
 		}
 		for range viewers {
 			if err := <-begun; err != nil {
@@ -253,12 +253,13 @@ func TestAServiceThatIsToldToStopFinishesWhatItSends(t *testing.T) {
 			}
 		}
 		// And one who never reads on.
-		stuck, err := narrow(t.Context(), "tcp", strings.TrimPrefix(sv.Address, "http://"))
+		host, path, _ := strings.Cut(strings.TrimPrefix(file, "http://"), "/")
+		stuck, err := narrow(t.Context(), "tcp", host)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer stuck.Close()
-		if _, err := fmt.Fprintf(stuck, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", file, "bijou"); err != nil {
+		if _, err := fmt.Fprintf(stuck, "GET /%s HTTP/1.1\r\nHost: %s\r\n\r\n", path, "bijou"); err != nil {
 			t.Fatal(err)
 		}
 		// A film in work, which is handed back.

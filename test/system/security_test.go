@@ -216,8 +216,15 @@ func TestStrangersWhoSendMuchOrSlowlyAreCutOff(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
 		sv := shape.Start(t, harness.Options{})
 		// The service listens at this machine's own address alone.
-		if got := harness.Listeners(t, sv.PID()); len(got) != 1 || !got[0].Addr().IsLoopback() || "http://"+got[0].String() != sv.Address {
-			t.Errorf("the process listens at %v, want %s alone", got, sv.Address)
+		own := false
+		for _, l := range harness.Listeners(t, sv.PID()) {
+			own = own || "http://"+l.String() == sv.Address
+			if !l.Addr().IsLoopback() {
+				t.Errorf("the process listens at %s, which others reach", l)
+			}
+		}
+		if !own {
+			t.Errorf("the process does not listen at %s", sv.Address)
 		}
 		// A header that never ends.
 		c, err := net.Dial("tcp", strings.TrimPrefix(sv.Address, "http://"))
