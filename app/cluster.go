@@ -15,22 +15,9 @@ import (
 	"bijou/kit/trust"
 )
 
-// Join is what a machine that wants to join sends.
-type Join struct {
-	Secret  string `json:"secret" maxLength:"200" doc:"Of its join token."`
-	Request string `json:"request" maxLength:"10000" doc:"Certificate request (PEM)."`
-	ID      string `json:"id" maxLength:"80" doc:"Its identifier, such as apl_x."`
-}
-
 // Renewal is what a member sends whose certificate ends soon.
 type Renewal struct {
 	Request string `json:"request" maxLength:"10000" doc:"Certificate request (PEM)."`
-}
-
-// Admitted is the answer to both.
-type Admitted struct {
-	Certificate string `json:"certificate" doc:"PEM."`
-	Authority   string `json:"authority" doc:"The cluster's authority, PEM."`
 }
 
 // NewToken asks for a join token.
@@ -51,8 +38,8 @@ const (
 )
 
 var (
-	joinCall    = rpc.Call[Join, Admitted]{Verb: "POST", Path: joinPath, Summary: "Join the cluster", Needs: rpc.Internal, Idempotent: true}
-	renewCall   = rpc.Call[Renewal, Admitted]{Verb: "POST", Path: "/role/cluster/renewals", Summary: "Renew a member's certificate", Needs: rpc.Internal, Idempotent: true}
+	joinCall    = rpc.Call[trust.JoinRequest, trust.JoinAnswer]{Verb: "POST", Path: joinPath, Summary: "Join the cluster", Needs: rpc.Internal, Idempotent: true}
+	renewCall   = rpc.Call[Renewal, trust.JoinAnswer]{Verb: "POST", Path: "/role/cluster/renewals", Summary: "Renew a member's certificate", Needs: rpc.Internal, Idempotent: true}
 	createToken = rpc.Call[NewToken, JoinToken]{Verb: "POST", Path: "/api/v1/tokens", Summary: "Make a token by which a machine joins", Needs: rpc.Operator, Status: http.StatusCreated}
 )
 
@@ -91,29 +78,17 @@ func (c *cluster) self() *trust.Identity {
 }
 
 // join admits a machine that has a token.
-func (c *cluster) join(_ context.Context, in Join) (Admitted, error) {
-	role, err := c.tokens.Redeem(in.Secret, in.Request, c.now())
-	if err != nil {
-		return Admitted{}, err
-	}
+func (c *cluster) join(_ context.Context, in trust.JoinRequest) (trust.JoinAnswer, error) {
 	if err := bijou.CheckID(bijou.ApplianceID(in.ID), bijou.AppliancePrefix); err != nil {
-		return Admitted{}, err
+		return trust.JoinAnswer{}, err
 	}
-	return c.sign(in.Request, role+"/"+in.ID)
+	return c.authority.Admit(c.tokens, in, c.now())
 }
 
 // renew gives a member a new certificate under the name that it has.
-func (c *cluster) renew(ctx context.Context, in Renewal) (Admitted, error) {
+func (c *cluster) renew(ctx context.Context, in Renewal) (trust.JoinAnswer, error) {
 	name, _ := trust.PeerOf(ctx)
-	if name == "" {
-		return Admitted{}, fmt.Errorf("only members renew: join first: %w", bijou.Denied)
-	}
-	return c.sign(in.Request, name)
-}
-
-func (c *cluster) sign(request, name string) (Admitted, error) {
-	cert, err := c.authority.Sign(request, name, c.now())
-	return Admitted{cert, c.authority.Certificate()}, err
+	return c.authority.Renew(name, in.Request, c.now())
 }
 
 func (c *cluster) create(_ context.Context, in NewToken) (JoinToken, error) {

@@ -71,7 +71,7 @@ func join(ctx context.Context, base, tokenFile string, identity *trust.Identity,
 	}
 	client := rpc.NewClient(base, rpc.WithHTTP(&http.Client{Transport: &http.Transport{TLSClientConfig: trust.JoinTLS(authority), TLSHandshakeTimeout: 5 * time.Second}}))
 	defer client.Close()
-	got, err := joinCall.Do(ctx, client, Join{Secret: secret, Request: request, ID: id})
+	got, err := joinCall.Do(ctx, client, trust.JoinRequest{Secret: secret, Request: request, ID: id})
 	if err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func (p *process) allRooms() rooms {
 	})
 	r.events = events.New(events.Deps{Facts: p.stores.facts, Now: time.Now, Metrics: p.metrics})
 	r.steering = steering.New(steering.Deps{
-		Titles: r.catalog, Wanted: p.stores.steering, Revocations: p.stores.steering, Keys: func() [][]byte { return p.ring.Public() },
+		Titles: r.catalog, Wanted: p.stores.steering, Revocations: p.stores.steering, Keys: func() [][]byte { return p.ring.InUse(time.Now()) },
 		Sign:      func(g bijou.Grant) (string, error) { return grant.Sign(g, p.ring.Signing(time.Now())) },
 		MayReport: mayReport, Config: p.config.Steering, Now: time.Now, Log: p.log.With("role", "steering"), Metrics: p.metrics,
 	})

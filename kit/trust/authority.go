@@ -15,7 +15,6 @@ import (
 	"math/big"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -46,15 +45,18 @@ const (
 )
 
 // OpenAuthority reads the authority from the file (PEM, key and certificate), and makes it on first use. It fails with Denied where others can
-// read the file, and with Corrupt where it holds no authority.
+// read the file, with Corrupt where it holds no authority, and with Invalid where that has ended.
 func OpenAuthority(path string, now time.Time) (*Authority, error) {
 	b, err := secret(path, func() ([]byte, error) { return newAuthority(now) })
 	if err != nil {
 		return nil, err
 	}
 	key, certs, err := parsePair(b)
-	if err != nil || len(certs) != 1 || !certs[0].IsCA || !certs[0].PublicKey.(*ecdsa.PublicKey).Equal(key.Public()) {
+	if err != nil || len(certs) != 1 || !certs[0].IsCA || !key.PublicKey.Equal(certs[0].PublicKey) || certs[0].CheckSignatureFrom(certs[0]) != nil {
 		return nil, fmt.Errorf("authority file %s holds no authority: put it back from a backup, or remove it and all members join anew: %w", path, bijou.Corrupt)
+	}
+	if end := certs[0].NotAfter; now.After(end) {
+		return nil, fmt.Errorf("authority in %s ended on %s: remove the file, and all members join anew: %w", path, end.UTC().Format(time.DateOnly), bijou.Invalid)
 	}
 	return &Authority{certs[0], key}, nil
 }
@@ -141,38 +143,47 @@ func (a *Authority) Sign(request, name string, now time.Time) (string, error) {
 	if err := checkMember(name); err != nil {
 		return "", err
 	}
-	block, _ := pem.Decode([]byte(request))
-	if block == nil || block.Type != csrType {
-		return "", fmt.Errorf("certificate request of %s is no PEM: %w", name, bijou.Invalid)
-	}
-	csr, err := x509.ParseCertificateRequest(block.Bytes)
-	if err == nil {
-		err = csr.CheckSignature()
-	}
+	csr, err := parseRequest(request)
 	if err != nil {
-		return "", fmt.Errorf("certificate request of %s does not hold (%v): %w", name, err, bijou.Invalid)
+		return "", fmt.Errorf("sign %s: %w", name, err)
 	}
-	if _, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok {
-		return "", fmt.Errorf("certificate request of %s is not of an ECDSA key: %w", name, bijou.Invalid)
+	t := memberTemplate(name, now)
+	if t.NotAfter.After(a.cert.NotAfter) {
+		t.NotAfter = a.cert.NotAfter // it would not hold for longer
 	}
-	der, err := x509.CreateCertificate(rand.Reader, memberTemplate(name, now), a.cert, csr.PublicKey, a.key)
+	if !t.NotAfter.After(now) {
+		return "", fmt.Errorf("sign %s: the authority ended on %s: make another, and all members join anew: %w", name, a.cert.NotAfter.UTC().Format(time.DateOnly), bijou.Invalid)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, csr.PublicKey, a.key)
 	if err != nil {
 		return "", fmt.Errorf("sign the certificate of %s: %w", name, err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: certType, Bytes: der})), nil
 }
 
-// requestKey returns the hash of a certificate request's public key: the same for every request of one key.
-func requestKey(request string) (string, error) {
-	block, _ := pem.Decode([]byte(request))
+// maxRequest bounds a certificate request, in bytes of PEM: one of a P-256 key has about 400.
+const maxRequest = 10_000
+
+// parseRequest reads a certificate request (PEM) that its own key signed. Of what it says only the key counts. It fails with Invalid for any other text.
+func parseRequest(text string) (*x509.CertificateRequest, error) {
+	if len(text) > maxRequest {
+		return nil, fmt.Errorf("the certificate request has %d bytes, more than %d: %w", len(text), maxRequest, bijou.Invalid)
+	}
+	block, _ := pem.Decode([]byte(text))
 	if block == nil || block.Type != csrType {
-		return "", fmt.Errorf("the certificate request is no PEM: %w", bijou.Invalid)
+		return nil, fmt.Errorf("the certificate request is no PEM: %w", bijou.Invalid)
 	}
 	csr, err := x509.ParseCertificateRequest(block.Bytes)
-	if err != nil {
-		return "", fmt.Errorf("the certificate request cannot be read (%v): %w", err, bijou.Invalid)
+	if err == nil {
+		err = csr.CheckSignature()
 	}
-	return HashToken(string(csr.RawSubjectPublicKeyInfo)), nil
+	if err != nil {
+		return nil, fmt.Errorf("the certificate request does not hold (%v): %w", err, bijou.Invalid)
+	}
+	if key, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("the certificate request is not of an ECDSA key on P-256: %w", bijou.Invalid)
+	}
+	return csr, nil
 }
 
 func memberTemplate(name string, now time.Time) *x509.Certificate {
@@ -210,28 +221,38 @@ type Identity struct {
 	authority *x509.Certificate
 }
 
-// OpenIdentity reads the identity from the file, or makes a key for one that has not joined yet.
+// OpenIdentity reads the identity from the file, or makes a key for one that has not joined yet. It fails with Denied where others can read the
+// file, and with Corrupt where it holds no identity.
 func OpenIdentity(path string) (*Identity, error) {
-	info, err := os.Stat(path)
+	raw, err := read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		return &Identity{path: path, key: key}, err
 	}
-	if err == nil && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("identity file %s can be read by others: type chmod 600 %s: %w", path, path, bijou.Denied)
-	}
-	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("identity file %s cannot be read (%v): %w", path, err, bijou.Unavailable)
+		return nil, err
 	}
 	key, certs, err := parsePair(raw)
 	if err == nil && len(certs) == 0 {
 		return &Identity{path: path, key: key}, nil // its join broke off
 	}
-	if err != nil || len(certs) != 2 {
+	if err != nil || len(certs) != 2 || checkIdentity(key, certs[0], certs[1]) != nil {
 		return nil, fmt.Errorf("identity file %s cannot be read: remove it and join anew with a new token: %w", path, bijou.Corrupt)
 	}
 	return &Identity{path: path, key: key, cert: certs[0], authority: certs[1]}, nil
+}
+
+// checkIdentity tells what keeps the certificate from being a member's of the authority, for the key.
+func checkIdentity(key *ecdsa.PrivateKey, cert, authority *x509.Certificate) error {
+	switch {
+	case !key.PublicKey.Equal(cert.PublicKey):
+		return errors.New("it is of another key")
+	case cert.CheckSignatureFrom(authority) != nil:
+		return errors.New("it is of another authority")
+	case cert.IsCA || memberOf(cert) == "":
+		return errors.New("it is not a member's")
+	}
+	return nil
 }
 
 // Joined tells whether the member has a certificate that holds at the time.
@@ -245,8 +266,13 @@ func (i *Identity) Name() string {
 	return memberOf(i.cert)
 }
 
-// RenewAt returns when the certificate is to be renewed: when a third of its term is left.
-func (i *Identity) RenewAt() time.Time { return i.cert.NotAfter.Add(-memberTerm / 3) }
+// RenewAt returns when the certificate is to be renewed: when a third of its term is left. It is the zero time for one that has not joined.
+func (i *Identity) RenewAt() time.Time {
+	if i.cert == nil {
+		return time.Time{}
+	}
+	return i.cert.NotAfter.Add(-i.cert.NotAfter.Sub(i.cert.NotBefore.Add(clockSkew)) / 3)
+}
 
 // Request returns a certificate request (PEM) for the identity's key. The key is on disk before that, so that a join whose answer is lost can be
 // asked for again.
@@ -265,15 +291,15 @@ func (i *Identity) Request() (string, error) {
 }
 
 // Accept keeps the certificate that the authority signed, and returns the identity that has it. It fails with Invalid where that is not of this key,
-// or not of the authority.
+// not of the authority, or no member's.
 func (i *Identity) Accept(cert, authority string) (*Identity, error) {
 	c, errC := parseCert(cert)
 	a, errA := parseCert(authority)
 	if err := errors.Join(errC, errA); err != nil {
 		return nil, fmt.Errorf("the certificates that came cannot be read (%v): %w", err, bijou.Invalid)
 	}
-	if !i.key.PublicKey.Equal(c.PublicKey) || c.CheckSignatureFrom(a) != nil {
-		return nil, fmt.Errorf("the certificate that came is of another key or authority: %w", bijou.Invalid)
+	if err := checkIdentity(i.key, c, a); err != nil {
+		return nil, fmt.Errorf("the certificate that came cannot be kept (%v): %w", err, bijou.Invalid)
 	}
 	raw, err := pairPEM(i.key, c.Raw, a.Raw)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -150,16 +151,11 @@ func TestOfManyWhoUseATokenAtOnceOneJoins(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	joined := 0
-	for range 20 {
-		id, err := OpenIdentity(filepath.Join(t.TempDir(), "id.pem"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := id.Request()
-		if err != nil {
-			t.Fatal(err)
-		}
+	gun := make(chan struct{})
+	for range 50 {
+		r := requestOf(t, stranger(t))
 		wg.Go(func() {
+			<-gun
 			if _, err := tokens.Redeem(secret, r, joinDay); err == nil {
 				mu.Lock()
 				joined++
@@ -167,6 +163,7 @@ func TestOfManyWhoUseATokenAtOnceOneJoins(t *testing.T) {
 			}
 		})
 	}
+	close(gun)
 	wg.Wait()
 	if joined != 1 {
 		t.Errorf("%d joined, want 1", joined)
@@ -228,6 +225,171 @@ func TestTheAuthorityNamesMembersItselfAndSignsNothingOdd(t *testing.T) {
 	}
 }
 
+// issued returns tokens with one in them, and its secret.
+func issued(t *testing.T, a *Authority, term time.Duration) (*Tokens, string) {
+	t.Helper()
+	tokens := NewTokens(filepath.Join(t.TempDir(), "tokens.json"))
+	text, err := tokens.Create(a, "appliance", joinDay, term)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret, err := ParseJoin(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens, secret
+}
+
+func TestATokenLetsOneMemberJoinUnderOneName(t *testing.T) {
+	a := newTestAuthority(t)
+	tokens, secret := issued(t, a, time.Hour)
+	id := stranger(t)
+	for range 2 { // the answer may be lost
+		answer, err := a.Admit(tokens, JoinRequest{secret, requestOf(t, id), "apl_1"}, joinDay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if joined, err := id.Accept(answer.Certificate, answer.Authority); err != nil || joined.Name() != "appliance/apl_1" {
+			t.Errorf("got %v, want a certificate of appliance/apl_1", err)
+		}
+	}
+	if _, err := a.Admit(tokens, JoinRequest{secret, requestOf(t, id), "apl_2"}, joinDay); !errors.Is(err, bijou.Denied) {
+		t.Errorf("the same key under another name: got %v, want Denied", err)
+	}
+	if _, err := a.Renew("", requestOf(t, id), joinDay); !errors.Is(err, bijou.Denied) {
+		t.Errorf("nobody renews: got %v, want Denied", err)
+	}
+}
+
+func TestARequestThatNothingCanBeMadeOfUsesNoTokenUp(t *testing.T) {
+	a := newTestAuthority(t)
+	tokens, secret := issued(t, a, time.Hour)
+	for what, r := range oddRequests(t) {
+		if _, err := tokens.Redeem(secret, r, joinDay); !errors.Is(err, bijou.Invalid) {
+			t.Errorf("%s: got %v, want Invalid", what, err)
+		}
+	}
+	for _, id := range []string{"", "a/b", "A", "../x", strings.Repeat("a", 95)} {
+		if _, err := a.Admit(tokens, JoinRequest{secret, requestOf(t, stranger(t)), id}, joinDay); !errors.Is(err, bijou.Invalid) {
+			t.Errorf("identifier %q: got %v, want Invalid", id, err)
+		}
+	}
+	if _, err := a.Admit(tokens, JoinRequest{secret, requestOf(t, stranger(t)), "apl_1"}, joinDay); err != nil {
+		t.Errorf("a good request after all these: got %v, want a certificate", err)
+	}
+}
+
+func TestATokenEndsOnTimeAndIsForgotten(t *testing.T) {
+	a := newTestAuthority(t)
+	tokens, secret := issued(t, a, time.Hour)
+	r := requestOf(t, stranger(t))
+	if _, err := tokens.Redeem(secret, r, joinDay.Add(time.Hour)); !errors.Is(err, bijou.Denied) {
+		t.Errorf("at its end: got %v, want Denied", err)
+	}
+	if _, err := tokens.Redeem(secret, r, joinDay.Add(time.Hour-1)); err != nil {
+		t.Errorf("just before: %v", err)
+	}
+	if _, err := tokens.Create(a, "appliance", joinDay.Add(2*time.Hour), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(tokens.path)
+	if err != nil || strings.Contains(string(raw), HashToken(secret)) {
+		t.Errorf("the file keeps a token that has ended, or %v", err)
+	}
+	for _, term := range []time.Duration{0, -time.Second} {
+		if _, err := tokens.Create(a, "appliance", joinDay, term); !errors.Is(err, bijou.Invalid) {
+			t.Errorf("a term of %s: got %v, want Invalid", term, err)
+		}
+	}
+}
+
+// A kill amid a write must leave the file as it was: what is written is a new file, which then takes the name.
+func TestAFileIsReplacedAndNeverWrittenInto(t *testing.T) {
+	a := newTestAuthority(t)
+	tokens, secret := issued(t, a, time.Hour)
+	id := stranger(t)
+	request := requestOf(t, id)
+	answer, err := a.Renew("appliance/apl_1", request, joinDay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		path   string
+		change func() error
+	}{
+		"a token is used": {tokens.path, func() error {
+			_, err := tokens.Redeem(secret, request, joinDay)
+			return err
+		}},
+		"a certificate comes": {id.path, func() error {
+			_, err := id.Accept(answer.Certificate, answer.Authority)
+			return err
+		}},
+	} {
+		old := filepath.Join(t.TempDir(), "old")
+		if err := os.Link(c.path, old); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.change(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		after, errAfter := os.ReadFile(c.path)
+		kept, errKept := os.ReadFile(old)
+		if string(kept) != string(before) || string(after) == string(before) || errAfter != nil || errKept != nil {
+			t.Errorf("%s: the old file was written into, or nothing was written (%v, %v)", what, errAfter, errKept)
+		}
+		if left, err := filepath.Glob(filepath.Join(filepath.Dir(c.path), ".secret-*")); err != nil || len(left) != 0 {
+			t.Errorf("%s: left over: %v (%v)", what, left, err)
+		}
+	}
+}
+
+func TestTokensAreBoundedAndTheirFileHoldsThemAll(t *testing.T) {
+	a := newTestAuthority(t)
+	tokens := NewTokens(filepath.Join(t.TempDir(), "tokens.json"))
+	hash := HashToken("x")
+	name := "appliance/" + strings.Repeat("x", 100-len("appliance/"))
+	full := slices.Repeat([]joinToken{{Hash: hash, Role: "appliance", Expires: joinDay.Add(time.Hour), Key: hash, Name: name}}, maxTokens)
+	if err := tokens.save(full); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tokens.load(joinDay); err != nil || len(got) != maxTokens {
+		t.Errorf("got %d tokens, %v, want all of the longest", len(got), err)
+	}
+	if _, err := tokens.Create(a, "appliance", joinDay, time.Hour); !errors.Is(err, bijou.Exhausted) {
+		t.Errorf("one more: got %v, want Exhausted", err)
+	}
+	if _, err := tokens.Create(a, "appliance", joinDay.Add(time.Hour), time.Hour); err != nil {
+		t.Errorf("when they have ended: got %v, want a token", err)
+	}
+}
+
+func TestATokensFileThatIsNoneIsSaidSo(t *testing.T) {
+	for what, c := range map[string]struct {
+		raw  string
+		mode os.FileMode
+		want bijou.Kind
+	}{
+		"others can read it": {"[]", 0o644, bijou.Denied},
+		"cut off":            {`[{"hash":"`, 0o600, bijou.Corrupt},
+		"no hash":            {`[{"hash":"x","role":"appliance","expires":"2100-01-01T00:00:00Z"}]`, 0o600, bijou.Corrupt},
+		"no role":            {`[{"hash":"` + HashToken("x") + `","expires":"2100-01-01T00:00:00Z"}]`, 0o600, bijou.Corrupt},
+		"far too long":       {"[]" + strings.Repeat(" ", maxTokensFile), 0o600, bijou.Corrupt},
+	} {
+		path := filepath.Join(t.TempDir(), "tokens.json")
+		if err := os.WriteFile(path, []byte(c.raw), c.mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewTokens(path).Create(newTestAuthority(t), "appliance", joinDay, time.Hour); bijou.KindOf(err) != c.want || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: got %v, want %s, and the file named", what, err, c.want)
+		}
+	}
+}
+
 func FuzzParseJoin(f *testing.F) {
 	f.Add(joinPrefix + strings.Repeat("a", 64) + "." + strings.Repeat("b", 64))
 	f.Add("bijou-join-.")
@@ -240,15 +402,30 @@ func FuzzParseJoin(f *testing.F) {
 }
 
 func FuzzTokensFile(f *testing.F) {
-	f.Add([]byte(`[{"hash":"a","role":"appliance","expires":"2030-01-01T00:00:00Z"}]`))
+	hash := HashToken("x")
+	for _, seed := range []string{
+		"", "[]", "null", `[{"hash":"a","role":"appliance","expires":"2030-01-01T00:00:00Z"}]`,
+		`[{"hash":"` + hash + `","role":"appliance","expires":"2030-01-01T00:00:00Z","key":"` + hash + `","name":"appliance/apl_1"}]`,
+		`[{"hash":"` + hash + `","role":"../x","expires":"2030-01-01T00:00:00Z"}]`, `[{"hash":"` + hash + `","role":"a","name":"b/c"}]`,
+	} {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		path := filepath.Join(t.TempDir(), "tokens.json")
-		if err := os.WriteFile(path, raw, 0o600); err != nil {
-			t.Fatal(err)
+		all, err := parseTokens(raw)
+		if err != nil {
+			return
 		}
-		got, err := NewTokens(path).load(time.Unix(0, 0))
-		if err == nil != json.Valid(raw) && !errors.Is(err, bijou.Corrupt) {
-			t.Errorf("%q: got %v, %v", raw, got, err)
+		for _, x := range all {
+			if x.check() != nil || len(x.Hash) != 64 || x.Role == "" {
+				t.Errorf("%q: got token %+v", raw, x)
+			}
+		}
+		again, err := json.Marshal(all)
+		if err != nil {
+			return // a year that JSON cannot say is none that was written
+		}
+		if got, err := parseTokens(again); err != nil || len(got) != len(all) {
+			t.Errorf("%q: read, written and read again: %d tokens of %d, %v", raw, len(got), len(all), err)
 		}
 	})
 }

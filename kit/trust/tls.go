@@ -9,22 +9,33 @@ import (
 	"bijou"
 )
 
-// pair returns the identity as TLS presents it.
-func (i *Identity) pair() *tls.Certificate {
-	return &tls.Certificate{Certificate: [][]byte{i.cert.Raw, i.authority.Raw}, PrivateKey: i.key, Leaf: i.cert}
+// pair returns the identity as TLS presents it. It fails with Denied for one that has not joined.
+func (i *Identity) pair() (*tls.Certificate, error) {
+	if i == nil || i.cert == nil {
+		return nil, fmt.Errorf("this machine has no certificate: join first: %w", bijou.Denied)
+	}
+	return &tls.Certificate{Certificate: [][]byte{i.cert.Raw, i.authority.Raw}, PrivateKey: i.key, Leaf: i.cert}, nil
+}
+
+// known refuses, as Denied, a certificate that a member of the identity's cluster would not show.
+func (i *Identity) known(c *x509.Certificate, role string, use x509.ExtKeyUsage) error {
+	if _, err := i.pair(); err != nil {
+		return err
+	}
+	return verify(c, i.authority, role, use)
 }
 
 // ServerTLS returns the configuration of a server that knows its members: who presents a certificate has to be one of them; who presents none may
-// ask to join, and Peer tells the two apart.
+// ask to join, and Peer tells the two apart. The identity is asked for at each handshake, so a renewed one holds for connections made later.
 func ServerTLS(identity func() *Identity) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, ClientAuth: tls.RequestClientCert,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return identity().pair(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return identity().pair() },
 		VerifyConnection: func(c tls.ConnectionState) error {
 			if len(c.PeerCertificates) == 0 {
 				return nil
 			}
-			return verify(c.PeerCertificates[0], identity().authority, "", x509.ExtKeyUsageClientAuth)
+			return identity().known(c.PeerCertificates[0], "", x509.ExtKeyUsageClientAuth)
 		},
 	}
 }
@@ -34,13 +45,13 @@ func ServerTLS(identity func() *Identity) *tls.Config {
 func ClientTLS(identity func() *Identity, role string) *tls.Config {
 	return &tls.Config{
 		MinVersion:           tls.VersionTLS13,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return identity().pair(), nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return identity().pair() },
 		InsecureSkipVerify:   true, // the host's name proves nothing here: VerifyConnection asks for what does
 		VerifyConnection: func(c tls.ConnectionState) error {
 			if len(c.PeerCertificates) == 0 {
 				return fmt.Errorf("the other side shows no certificate: %w", bijou.Denied)
 			}
-			return verify(c.PeerCertificates[0], identity().authority, role, x509.ExtKeyUsageServerAuth)
+			return identity().known(c.PeerCertificates[0], role, x509.ExtKeyUsageServerAuth)
 		},
 	}
 }

@@ -118,8 +118,11 @@ func secret(path string, fresh func() ([]byte, error)) ([]byte, error) {
 	return read(path)
 }
 
-// read returns what the file holds, where nobody but its owner can.
-func read(path string) ([]byte, error) {
+// read returns what the file of a secret holds, where nobody but its owner can.
+func read(path string) ([]byte, error) { return readUpTo(path, maxSecret) }
+
+// readUpTo is as read, and fails with Corrupt for a file of more bytes than anybody wrote there.
+func readUpTo(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, unreadable(path, err)
@@ -134,9 +137,12 @@ func read(path string) ([]byte, error) {
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("secret file %s can be read by others: type chmod 600 %s: %w", path, path, bijou.Denied)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret))
-	if err != nil {
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	switch {
+	case err != nil:
 		return nil, unreadable(path, err)
+	case int64(len(b)) > most:
+		return nil, fmt.Errorf("secret file %s has more than %d bytes, which nobody wrote: put it back from a backup: %w", path, most, bijou.Corrupt)
 	}
 	return b, nil
 }

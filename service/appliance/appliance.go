@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,6 +98,8 @@ type Service struct {
 	open        atomic.Pointer[shelf.Shelf] // nil until Run has opened it
 	peers       *peers
 	learning    sync.Mutex // one asset's description is read at a time
+	assets      sync.Map   // of *known by bijou.AssetID
+	toFetch     chan ahead
 
 	mu       sync.Mutex
 	identity identity
@@ -112,7 +113,7 @@ type Service struct {
 
 // New assembles the room.
 func New(d Deps) *Service {
-	s := &Service{Deps: d, gate: newGate(), state: bijou.ApplianceServing, known: -1, peers: &peers{now: d.Now}}
+	s := &Service{Deps: d, gate: newGate(), state: bijou.ApplianceServing, known: -1, peers: &peers{now: d.Now}, toFetch: make(chan ahead, maxAhead)}
 	s.gate.set(d.Keys, nil, nil)
 	if d.Config.TLSCert != "" {
 		s.certificate = &certificate{certFile: d.Config.TLSCert, keyFile: d.Config.TLSKey, now: d.Now, log: d.Log}
@@ -156,6 +157,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sh.Run(ctx, func() {}) })
 	g.Go(func() error { return s.serve(ctx, l) })
+	g.Go(func() error { return s.fetchAhead(ctx, sh) })
 	g.Go(func() error { return s.report(ctx, ready) })
 	return g.Wait()
 }
@@ -273,7 +275,10 @@ func (s *Service) remember(ctx context.Context, sh *shelf.Shelf) {
 	}
 }
 
-// shortName cuts a path for logs.
+// shortName cuts a name for logs.
 func shortName(name string) string {
-	return name[:min(len(name), 200)] + strings.Repeat("…", min(1, len(name)/201))
+	if len(name) <= 200 {
+		return name
+	}
+	return name[:200] + "…"
 }

@@ -15,7 +15,6 @@ import (
 
 	"bijou"
 	"bijou/service/appliance/shelf"
-	"bijou/wire/grant"
 	"bijou/wire/http1"
 
 	"golang.org/x/sys/unix"
@@ -311,7 +310,7 @@ func ignoringEINTR(f func() (int, error)) (int, error) {
 // where the connection cannot go on.
 func (l *lane) answer(c *fastConn, req http1.Request) (done, again bool) {
 	s := l.s
-	token, asset, file, ok := grant.Split(string(req.Path))
+	token, asset, file, ok := s.split(string(req.Path))
 	if !ok || s.State() == bijou.AppliancePaused || s.State() == bijou.ApplianceDropped || req.IfRange != nil || !s.servable(asset, file) {
 		return false, false
 	}
@@ -432,12 +431,19 @@ func (c *fastConn) send(a reply) (int64, error) {
 	if !ok {
 		return c.copy(a)
 	}
-	// The head waits for the file's first bytes (MSG_MORE), so that both share a packet.
-	if err := c.write(a.head, unix.MSG_MORE); err != nil {
+	flags := 0
+	if a.length < joinBelow {
+		flags = unix.MSG_MORE
+	}
+	if err := c.write(a.head, flags); err != nil {
 		return 0, err
 	}
 	return c.sendfile(disk, a.from, a.length)
 }
+
+// joinBelow is the length of a body below which the head waits for it (MSG_MORE), so that both share a packet. It saves two fifths of an answer of
+// 200 kB; a body of 2 MB costs a third more that way, since its pages do not begin where packets do (make bench ARGS=appliance).
+const joinBelow = 512 << 10
 
 // write sends all of b with the flags.
 func (c *fastConn) write(b []byte, flags int) error {

@@ -233,6 +233,23 @@ func TestAnApplianceWhoseServiceIsAwayServesOnAlsoAfterARestart(t *testing.T) {
 	}
 }
 
+func TestTheRestOfATrackIsFetchedAheadSoThatAFilmGoesOnWithoutItsOrigin(t *testing.T) {
+	store := &countedStore{BlobStore: newOrigin(t)}
+	b := boxOf(t, store)
+	base := grant.Base(token(t, nil), "ast_1")
+	if rec := b.ask(t, "GET", base+"v720/init.mp4"); rec.Code != http.StatusOK {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+	store.wait(t, bijou.AssetID("ast_1").Key("v720/1.m4s"))
+	b.warm(t, base+"v720/1.m4s")
+	store.fail(fmt.Errorf("the service is gone: %w", bijou.Unavailable))
+	for file, status := range map[string]int{"v720/1.m4s": 200, "v720/index.m3u8": 200, "v720/init.mp4": 200, "a-en/1.m4s": 503} {
+		if rec := b.ask(t, "GET", base+file); rec.Code != status {
+			t.Errorf("%s without the origin: %d, want %d", file, rec.Code, status)
+		}
+	}
+}
+
 func TestACertificateThatIsRenewedInItsFilesIsUsed(t *testing.T) {
 	files := newCertificate(t, "one.example")
 	clock := &clock{now: now}

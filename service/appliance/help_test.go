@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -139,4 +140,47 @@ func (c *certificate) write(t *testing.T, path string, b []byte) {
 	if err := os.Chtimes(path, at, at); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// countedStore notes what is asked of a store, and fails when told to.
+type countedStore struct {
+	bijou.BlobStore
+	mu    sync.Mutex
+	asked map[string]bool
+	err   error
+}
+
+// Get implements bijou.BlobStore.
+func (s *countedStore) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, bijou.Blob, error) {
+	s.mu.Lock()
+	if s.asked == nil {
+		s.asked = map[string]bool{}
+	}
+	s.asked[key] = true
+	err := s.err
+	s.mu.Unlock()
+	if err != nil {
+		return nil, bijou.Blob{}, err
+	}
+	return s.BlobStore.Get(ctx, key, offset, length)
+}
+
+func (s *countedStore) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// wait returns once the blob was asked for.
+func (s *countedStore) wait(t *testing.T, key string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		s.mu.Lock()
+		asked := s.asked[key]
+		s.mu.Unlock()
+		if asked {
+			return
+		}
+	}
+	t.Fatalf("%s is never asked for", key)
 }

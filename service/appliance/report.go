@@ -128,6 +128,7 @@ func (s *Service) obey(o bijou.ApplianceOrders) {
 	s.mu.Unlock()
 	if sh := s.open.Load(); sh != nil {
 		for _, id := range o.Gone {
+			s.assets.Delete(id)
 			if err := sh.Remove(id); err != nil {
 				s.Log.Error("files of a removed title stay", "asset", id, "error", err) // ordered again with the next report
 			}

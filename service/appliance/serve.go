@@ -61,7 +61,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusMethodNotAllowed, "files are read with GET or HEAD")
 		return
 	}
-	token, asset, file, ok := grant.Split(r.URL.Path)
+	token, asset, file, ok := s.split(r.URL.Path)
 	if !ok {
 		s.refuse(w, http.StatusNotFound, "no file has this address")
 		return
@@ -87,6 +87,14 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.Close()
 	_ = control.SetWriteDeadline(time.Now().Add(grace + time.Duration(f.Size/slowest)*time.Second)) // as above
 	s.answer(w, r, asset, file, f)
+}
+
+// split takes a request's path apart.
+func (s *Service) split(path string) (token string, asset bijou.AssetID, file string, ok bool) {
+	if s.Source.Assets {
+		return grant.Split(path)
+	}
+	return grant.SplitForeign(path)
 }
 
 // servable tells whether the name can be that of a viewers' file.
@@ -123,7 +131,11 @@ func (s *Service) find(ctx context.Context, asset bijou.AssetID, file string) (*
 			return nil, err
 		}
 	}
-	return sh.Get(ctx, name)
+	f, err := sh.Get(ctx, name)
+	if err == nil {
+		s.watch(asset, file)
+	}
+	return f, err
 }
 
 // maxNote bounds an asset's description, in bytes: some 400,000 segments.
@@ -150,6 +162,7 @@ func (s *Service) learn(ctx context.Context, sh *shelf.Shelf, id bijou.AssetID) 
 		return fmt.Errorf("asset %s: its description cannot be read or is another's: %w", id, bijou.Corrupt)
 	}
 	sh.Expect(id, a.Title, filesOf(a))
+	s.assets.Store(id, knownOf(a))
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (c Config) Check() error {
 // keyRing is the keys that grants are signed with and checked with.
 type keyRing interface {
 	Signing(now time.Time) ed25519.PrivateKey
-	Public() [][]byte
+	InUse(now time.Time) [][]byte
 	Rotate(now time.Time, delay, keep time.Duration) error
 }
 
@@ -80,7 +80,7 @@ func New(d Deps) *Service {
 // open reads a grant that this room signed. It fails with Denied for any other.
 func (s *Service) open(token string) (bijou.Grant, error) {
 	var keys []ed25519.PublicKey
-	for _, k := range s.Keys.Public() {
+	for _, k := range s.Keys.InUse(s.Now()) {
 		keys = append(keys, k)
 	}
 	return grant.Open(token, grant.NewKeys(keys...))

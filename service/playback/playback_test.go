@@ -66,7 +66,7 @@ type ring struct{}
 
 func (ring) Signing(time.Time) ed25519.PrivateKey { return key }
 
-func (ring) Public() [][]byte { return [][]byte{key.Public().(ed25519.PublicKey)} }
+func (ring) InUse(time.Time) [][]byte { return [][]byte{key.Public().(ed25519.PublicKey)} }
 
 func (ring) Rotate(time.Time, time.Duration, time.Duration) error { return nil }
 

@@ -178,7 +178,7 @@ func (s *Service) Rotate(context.Context, struct{}) (struct{}, error) {
 // PublicKeys returns what appliances in front of another origin check grants with.
 func (s *Service) PublicKeys(context.Context, struct{}) (PublicKeys, error) {
 	var out strings.Builder
-	for _, k := range s.Keys.Public() {
+	for _, k := range s.Keys.InUse(s.Now()) {
 		der, err := x509.MarshalPKIXPublicKey(ed25519.PublicKey(k))
 		if err != nil {
 			return PublicKeys{}, err

@@ -160,6 +160,10 @@ func prepare(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "files", "film"), 0o755); err != nil {
 		return err
 	}
+	// nginx's worker runs as a user of its own, who has to reach the files.
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
 	for name, size := range files {
 		b := make([]byte, size)
 		rand.Read(b)

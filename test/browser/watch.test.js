@@ -73,6 +73,9 @@ describe('watching', { timeout: 600_000 }, () => {
     // Nowhere near what is buffered: the picture has to wait for the service.
     await page.evaluate(() => (document.querySelector('video').currentTime = 100));
     await page.getByText('The service does not answer').waitFor();
+    // Long enough that the player's library has given up by itself.
+    const away = Date.now();
+    await page.waitForFunction((t) => Date.now() > t + 8000, away);
     await service.start();
     await playedTo(page, 103);
     assert.equal(await page.getByText('The service does not answer').count(), 0);

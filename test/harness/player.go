@@ -106,8 +106,8 @@ func (p *Player) TracksOfDASH(t testing.TB) map[string]Track {
 	if err != nil {
 		t.Fatalf("the MPD is read back with %v", err)
 	}
-	if len(m.Periods) != 1 || len(m.BaseURL) < 2 {
-		t.Fatalf("the MPD has %d periods and %d base addresses, want one period and two appliances at least", len(m.Periods), len(m.BaseURL))
+	if len(m.Periods) != 1 || len(m.BaseURL) < 1 {
+		t.Fatalf("the MPD has %d periods and %d base addresses, want one period and one appliance at least", len(m.Periods), len(m.BaseURL))
 	}
 	base := resolve(t, p.DASH, string(m.BaseURL[0].Value))
 	tracks := map[string]Track{}

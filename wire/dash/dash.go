@@ -44,7 +44,9 @@ func MPD(a bijou.Asset, r bijou.Routes) ([]byte, error) {
 		m.BaseURLs = append(m.BaseURLs, baseURL{location, p.Base})
 	}
 	if r.Steering != "" {
-		m.Steering = &contentSteering{r.Pathways[0].ID, r.Steering}
+		// No @defaultServiceLocation: the first BaseURL is the default anyway, and Shaka Player 5 takes the named one for the only one once it has
+		// given up on a host.
+		m.Steering = &contentSteering{r.Steering}
 	}
 	m.Period.add(picture(a.Video))
 	chosen := defaultOf(a.Audio)

@@ -23,7 +23,6 @@ type (
 	}
 
 	contentSteering struct {
-		Default string `xml:"defaultServiceLocation,attr"`
 		Address string `xml:",chardata"`
 	}
 

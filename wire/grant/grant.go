@@ -12,8 +12,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"bijou"
 )
@@ -152,14 +154,30 @@ func Check(g bijou.Grant, asset bijou.AssetID, from netip.Addr, now time.Time) e
 
 // Split takes a request's path, decoded, apart: Prefix, token, asset, and the file's path below the asset's folder. It refuses a path
 // that is not made so, or whose file is not a safe path as bijou.CheckKey has it: one with "..", an empty part, a backslash or a "%".
-func Split(path string) (token string, asset bijou.AssetID, file string, ok bool) {
-	rest, ok := strings.CutPrefix(path, Prefix)
+func Split(address string) (token string, asset bijou.AssetID, file string, ok bool) {
+	rest, ok := strings.CutPrefix(address, Prefix)
 	if !ok {
 		return "", "", "", false
 	}
 	token, rest, _ = strings.Cut(rest, "/")
 	name, file, _ := strings.Cut(rest, "/")
 	if token == "" || bijou.CheckKey(name) != nil || bijou.CheckKey(file) != nil {
+		return "", "", "", false
+	}
+	return token, bijou.AssetID(name), file, true
+}
+
+// SplitForeign is as Split, for files of an origin whose names are not ours: a file may have any characters but control characters, backslashes and
+// "%", which an origin might decode once more.
+func SplitForeign(address string) (token string, asset bijou.AssetID, file string, ok bool) {
+	rest, ok := strings.CutPrefix(address, Prefix)
+	if !ok {
+		return "", "", "", false
+	}
+	token, rest, _ = strings.Cut(rest, "/")
+	name, file, _ := strings.Cut(rest, "/")
+	odd := strings.ContainsFunc(file, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' || r == '%' || r == utf8.RuneError })
+	if token == "" || bijou.CheckKey(name) != nil || file == "" || len(file) > bijou.MaxKey || odd || path.Clean("/"+file) != "/"+file {
 		return "", "", "", false
 	}
 	return token, bijou.AssetID(name), file, true

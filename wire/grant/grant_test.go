@@ -316,3 +316,20 @@ func FuzzSplit(f *testing.F) {
 		}
 	})
 }
+
+func TestFilesOfForeignOriginsMayHaveOddNamesAndLeadNowhereElse(t *testing.T) {
+	for file, ok := range map[string]bool{
+		"part 1.bin": true, "a/b/ü (1).mp4": true, ".hidden": true, "a.b": true,
+		"": false, "..": false, "a/../b": false, "./a": false, "a//b": false, "/a": false, "a/": false, "a\\b": false, "a\nb": false, "%2e%2e/a": false, "a\xff": false,
+	} {
+		token, asset, got, taken := grant.SplitForeign("/g/T/films/" + file)
+		if taken != ok || ok && (token != "T" || asset != "films" || got != file) {
+			t.Errorf("%q: got %q, %q, %q, %v, want it taken: %v", file, token, asset, got, taken, ok)
+		}
+	}
+	for _, path := range []string{"/g/T/fi lms/a", "/g//films/a", "/h/T/films/a", "/g/T/films"} {
+		if _, _, _, ok := grant.SplitForeign(path); ok {
+			t.Errorf("%q: taken", path)
+		}
+	}
+}

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
-const program = resolve(process.env.BIJOU ?? join(import.meta.dirname, '../../../bin/bijou'));
+export const program = resolve(process.env.BIJOU ?? join(import.meta.dirname, '../../../bin/bijou'));
 
 /** run runs the program to its end and returns what it printed. It throws where the exit status is not 0. */
 export async function run(command, args) {

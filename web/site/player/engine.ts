@@ -77,7 +77,8 @@ class ShakaEngine implements Engine {
     shaka.polyfill.installAll();
     const player = new shaka.Player(null, container);
     // Few tries of its own: trouble is met by the page, which knows grants and says what is going on.
-    const retryParameters = { maxAttempts: 2, baseDelay: 300, timeout: 20_000, stallTimeout: 8000, connectionTimeout: 8000 };
+    // A box that says nothing for three seconds is left for the next, well before the buffer ends.
+    const retryParameters = { maxAttempts: 3, baseDelay: 200, timeout: 20_000, stallTimeout: 3000, connectionTimeout: 3000 };
     player.configure({
       streaming: { retryParameters, bufferingGoal: 30, bufferBehind: 30 },
       manifest: { retryParameters },
