@@ -161,7 +161,9 @@ func (s *Service) learn(ctx context.Context, sh *shelf.Shelf, id bijou.AssetID) 
 	if err := json.Unmarshal(raw, &a); err != nil || a.ID != id {
 		return fmt.Errorf("asset %s: its description cannot be read or is another's: %w", id, bijou.Corrupt)
 	}
-	sh.Expect(id, a.Title, filesOf(a))
+	if err := sh.Expect(id, a.Title, filesOf(a)); err != nil {
+		return err
+	}
 	s.assets.Store(id, knownOf(a))
 	return nil
 }

@@ -51,8 +51,10 @@ const players = {
           fragmentRequestTimeout: 1500, retryIntervals: { MediaSegment: 100, InitializationSegment: 100 }, retryAttempts: { MediaSegment: 0, InitializationSegment: 0 },
         },
       });
-      // 27 tells that a segment was given up at one box, and comes before dash.js goes on to the next: that it plays on is what counts.
-      player.on('error', (e) => e.error?.code !== 27 && globalThis.errors.push(`dash.js ${e.error?.code ?? e.error}`));
+      // dash.js tells of every address that it gives up before it goes on without it, and of nothing else whether it is fatal: a segment at one box (27),
+      // and the steering server (which has no code). Whether the film plays on is what counts there.
+      const survivable = (e) => e.code === 27 || (e.code === null && /\/steering\.json\S* is not available/.test(e.message));
+      player.on('error', ({ error }) => survivable(error) || globalThis.errors.push(`dash.js ${error.code ?? error} ${error.message ?? ''}`));
       player.initialize(video, play.dash, true);
       await new Promise((playing) => video.addEventListener('playing', playing, { once: true }));
     },

@@ -6,67 +6,159 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"bijou"
 )
 
-// File is a file of the shelf, open for reading from any place. It is used by one goroutine.
+// File is a file of the shelf, open for reading from any place. It is used by one goroutine at a time, and reads end with the context that Get was given.
 type File struct {
-	line
-	Hit       bool   // it was on disk, whole
-	Collapsed bool   // it was being fetched for another reader
-	From      string // who sends it, where it was not on disk
+	Name            string
+	MediaType, ETag string // as the source said
+	SHA256          string // in hexadecimal; empty where it is not known before the file is whole
+	Size            int64  // in bytes
+	Modified        time.Time
+	Hit             bool   // it was on disk, whole
+	Collapsed       bool   // it was being fetched for another reader
+	From            string // who sent it
 
-	disk *os.File // a hit
-	item *item
-	fill *fill // being fetched
+	s    *Shelf
 	ctx  context.Context
+	disk *os.File // where it is whole and checked
+	item *item    // of disk
+	fill *fill    // being fetched
 	pass *passage // served without being kept
 	at   int64
+	in   place
+	done bool // closed
 }
 
-// OnDisk returns the file itself where it is whole and was checked, so that the system can send it without a copy. Its position is the
-// caller's to use; Close closes it.
+// OnDisk returns the file itself where it is whole and its hash is right, so that the system can send it without a copy. Its position is the caller's to
+// use; Close closes it. When its asset is removed, or the file is found corrupt, it is cut to nothing: what sends it then finds its end too early.
 func (f *File) OnDisk() (*os.File, bool) {
-	if f.disk == nil || f.item.cut.Load() {
+	if f.disk == nil && f.fill != nil && !f.done {
+		f.adoptWhole()
+	}
+	if f.disk == nil || f.item.cut.Load() || f.done {
 		return nil, false
 	}
 	return f.disk, true
 }
 
-// Read reads from where the last Read or Seek ended. Of a file that is being fetched it waits for the bytes.
-func (f *File) Read(b []byte) (n int, err error) {
-	switch {
-	case f.at >= f.Size:
-		return 0, io.EOF
-	case f.disk != nil && f.item.cut.Load():
-		return 0, fmt.Errorf("%s was removed: %w", f.Name, bijou.NotFound)
-	case f.disk != nil:
-		n, err = f.disk.ReadAt(b[:min(int64(len(b)), f.Size-f.at)], f.at)
-	case f.fill != nil:
-		n, err = f.fill.read(f.ctx, b, f.at)
-		if errors.Is(err, errPass) {
-			f.fill.leave()
-			f.fill, f.pass = nil, f.fill.s.passage(f.ctx, f.Name)
-			return f.Read(b)
-		}
-	default:
-		n, err = f.pass.read(b, f.at)
+// adoptWhole opens the file itself once its fill has ended well.
+func (f *File) adoptWhole() {
+	f.fill.mu.Lock()
+	it := f.fill.item
+	f.fill.mu.Unlock()
+	if it == nil || it.gone.Load() {
+		return
 	}
+	file, now, err := f.s.openItem(it)
+	if err != nil {
+		return // it is read by way of the fill
+	}
+	if seen := it.seen.Load(); seen == nil || *seen != now {
+		file.Close()
+		return
+	}
+	f.disk, f.item = file, it
+}
+
+// Read implements io.Reader: from where the last Read or Seek ended. Of a file that is being fetched it waits for the bytes. It fails with NotFound when
+// the file's asset is removed meanwhile, with Corrupt where its end is not given out because its hash is wrong, and with Unavailable where the source
+// does not send it; what was read until then is right, or of a file that never becomes whole.
+func (f *File) Read(b []byte) (int, error) {
+	n, err := f.readSome(b, f.at)
 	f.at += int64(n)
-	if n > 0 && errors.Is(err, io.EOF) {
-		err = nil
+	return n, err
+}
+
+// ReadAt implements io.ReaderAt, apart from that it may not be called by several at a time.
+func (f *File) ReadAt(b []byte, at int64) (n int, err error) {
+	if at < 0 {
+		return 0, fmt.Errorf("read %s before its beginning: %w", f.Name, bijou.Invalid)
+	}
+	for n < len(b) && err == nil {
+		var m int
+		m, err = f.readSome(b[n:], at+int64(n))
+		n += m
 	}
 	return n, err
+}
+
+// readSome reads at least one byte, or fails.
+func (f *File) readSome(b []byte, at int64) (int, error) {
+	switch {
+	case f.done:
+		return 0, os.ErrClosed
+	case at >= f.Size:
+		return 0, io.EOF
+	case len(b) == 0:
+		return 0, nil
+	}
+	b = b[:min(int64(len(b)), f.Size-at)]
+	for {
+		switch {
+		case f.disk != nil:
+			return f.readDisk(f.disk, f.item, b, at)
+		case f.pass != nil:
+			return f.pass.read(b, at)
+		}
+		file, n, err := f.fill.await(f.ctx, at, &f.in)
+		if errors.Is(err, errPass) {
+			f.passOn()
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		f.fill.mu.Lock()
+		it := f.fill.item
+		f.fill.mu.Unlock()
+		return f.readDisk(file, it, b[:min(int64(len(b)), n)], at)
+	}
+}
+
+// readDisk reads from the file on disk. It may have been cut off meanwhile.
+func (f *File) readDisk(file *os.File, it *item, b []byte, at int64) (int, error) {
+	if it != nil && it.cut.Load() {
+		return 0, f.cutOff()
+	}
+	n, err := file.ReadAt(b, at)
+	switch {
+	case n > 0:
+		return n, nil // what is wrong is wrong at the next read too
+	case it != nil && it.cut.Load():
+		return 0, f.cutOff()
+	case errors.Is(err, io.EOF):
+		return 0, fmt.Errorf("%s became shorter on the appliance's disk: %w", f.Name, bijou.Unavailable)
+	}
+	return 0, f.s.failure("read "+f.Name, err)
+}
+
+func (f *File) cutOff() error {
+	return fmt.Errorf("%s was removed while it was read: %w", f.Name, bijou.NotFound)
+}
+
+// passOn goes on from the source, since the file is not kept.
+func (f *File) passOn() {
+	f.fill.mu.Lock()
+	m := f.fill.meta
+	f.fill.mu.Unlock()
+	f.fill.leave()
+	f.fill, f.pass = nil, f.s.newPassage(f.ctx, f.Name, m)
 }
 
 // Seek implements io.Seeker.
 func (f *File) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
+	case io.SeekStart:
 	case io.SeekCurrent:
 		offset += f.at
 	case io.SeekEnd:
 		offset += f.Size
+	default:
+		return 0, fmt.Errorf("seek in %s from %d, which is no place: %w", f.Name, whence, bijou.Invalid)
 	}
 	if offset < 0 {
 		return 0, fmt.Errorf("seek in %s before its beginning: %w", f.Name, bijou.Invalid)
@@ -75,54 +167,21 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Close lets go of the file.
+// Close lets go of the file. Closed again it does nothing.
 func (f *File) Close() error {
-	switch {
-	case f.disk != nil:
-		return f.disk.Close()
-	case f.fill != nil:
+	if f.done {
+		return nil
+	}
+	f.done = true
+	var err error
+	if f.disk != nil {
+		err = f.disk.Close()
+	}
+	if f.fill != nil {
 		f.fill.leave()
-	case f.pass != nil:
+	}
+	if f.pass != nil {
 		f.pass.close()
 	}
-	return nil
-}
-
-// passage is a file that is served from its source without being kept.
-type passage struct {
-	s    *Shelf
-	ctx  context.Context
-	name string
-	body io.ReadCloser
-	at   int64
-}
-
-func (s *Shelf) passage(ctx context.Context, name string) *passage {
-	s.passed.Add(1)
-	return &passage{s: s, ctx: ctx, name: name}
-}
-
-func (p *passage) read(b []byte, at int64) (int, error) {
-	if p.body == nil || at != p.at {
-		p.close()
-		got, err := p.s.src.Fetch(p.ctx, p.name, at, -1)
-		if err != nil {
-			return 0, err
-		}
-		p.body, p.at = got.Body, at
-	}
-	n, err := p.body.Read(b)
-	p.at += int64(n)
-	p.s.fetchedBytes.Add(int64(n))
-	if n == 0 && errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("%s ended early at byte %d: %w", p.name, at, bijou.Unavailable)
-	}
-	return n, err
-}
-
-func (p *passage) close() {
-	if p.body != nil {
-		p.body.Close()
-		p.body = nil
-	}
+	return err
 }

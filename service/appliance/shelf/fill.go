@@ -3,14 +3,18 @@ package shelf
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unique"
 
 	"bijou"
 )
@@ -18,535 +22,534 @@ import (
 // errPass says that the file cannot be kept, and has to be served from its source.
 var errPass = errors.New("the file is not kept")
 
-// fill is a file that is being fetched. Its readers share it.
+// errDropped says that a half-filled file went to make room. Nobody was reading it.
+var errDropped = errors.New("the file was dropped half-filled")
+
+// meta is what a source says of a file.
+type meta struct {
+	size            int64 // -1 while unknown
+	mediaType, etag string
+	modified        time.Time
+	from            string
+	sum             sum
+	known           bool // sum is
+}
+
+// fill is a file that is being fetched, in slices, into a file in incoming. Its readers share it. A file of one slice is fetched to its end though its
+// readers leave; a larger one is fetched slice by slice as readers come to them, and stops when the last one leaves. What there is of it waits then for
+// the next reader, until the room is needed.
 type fill struct {
 	s      *Shelf
 	name   string
-	temp   *os.File
-	want   Expected // zero where nothing is known
-	meta   line     // valid once began is closed
-	from   string
-	began  chan struct{} // closed when the first answer came, or the fill failed
-	known  bool          // guarded by mu: meta is valid
-	mu     sync.Mutex
-	change chan struct{} // closed and replaced whenever something below changes
-	parts  []part
-	err    error // it failed for good
-	done   bool  // it is whole, checked, and kept
-	refs   int
+	want   expected
+	temp   string
+	keep   bool          // fetched to its end whoever reads it
+	ready  chan struct{} // closed once meta is there, or the fill has failed
+	listed bool          // in Shelf.parked; guarded by Shelf.mu
+	// reserved is the room set aside, in bytes; guarded by Shelf.mu.
+	reserved int64
+	squeezed atomic.Int64 // bytes thrown out because the disk was full
+
+	hashing sync.Mutex
+	hash    hash.Hash // of the first hashed bytes
+	hashed  int64
+
+	mu       sync.Mutex
+	change   chan struct{} // closed when something below changes; nil where nobody waits
+	isReady  bool
+	meta     meta
+	slices   []slice
+	missing  int // slices that are not whole
+	readers  int
+	running  int // fetches
+	fails    int // fetches of a slice that failed for those who waited for it alone
+	failure  error
+	file     *os.File // open while anybody reads or fetches
+	err      error    // it failed for good
+	verified bool     // whole, and its hash is right
+	ended    bool     // and kept, or not to be kept
+	item     *item    // nil where it is not kept
+	ctx      context.Context
+	stop     context.CancelFunc
 }
 
-// part is one slice of the file.
-type part struct {
-	have   int64 // bytes from its beginning that are in temp
-	active bool  // being fetched
-	whole  bool
-	wanted int // readers that wait for it
-	stop   context.CancelFunc
+// slice is a part of the file.
+type slice struct {
+	have  int64 // bytes from its beginning that are on disk
+	busy  bool  // being fetched
+	whole bool
+	fails int
+	err   error
 }
 
 // miss returns the file as it is fetched: by the fill in work where there is one, else by a new one.
 func (s *Shelf) miss(ctx context.Context, name string) (*File, error) {
-	s.misses.Add(1)
-	s.mu.Lock()
-	if a := s.assets[assetOf(name)]; a != nil && a.gone {
-		s.mu.Unlock()
-		return nil, fmt.Errorf("%s was removed: %w", name, bijou.NotFound)
+	if err := checkName(name); err != nil {
+		return nil, err
 	}
-	f, collapsed := s.fills[name], true
-	if f == nil {
-		collapsed = false
-		f = &fill{s: s, name: name, began: make(chan struct{}), change: make(chan struct{}), parts: make([]part, 1)}
-		if a := s.assets[assetOf(name)]; a != nil {
-			f.want = a.expected[name]
-		}
-		s.fills[name] = f
+	f, collapsed, err := s.join(name, true)
+	if err != nil {
+		return nil, err
 	}
-	f.mu.Lock()
-	f.refs++
-	f.mu.Unlock()
-	s.unidle(f)
-	s.mu.Unlock()
+	s.n.misses.Add(1)
 	if collapsed {
-		s.collapsed.Add(1)
-	} else {
-		f.start(0)
+		s.n.collapsed.Add(1)
 	}
 	select {
-	case <-f.began:
+	case <-f.ready:
 	case <-ctx.Done():
 		f.leave()
 		return nil, ctx.Err()
 	}
 	f.mu.Lock()
-	known, err, meta, from := f.known, f.err, f.meta, f.from
+	err, m, verified := f.err, f.meta, f.verified
 	f.mu.Unlock()
-	if !known {
+	pass := errors.Is(err, errPass) && m.size >= 0
+	if errors.Is(err, errPass) && !pass {
+		err = fmt.Errorf("%s cannot be kept, nor passed on since its source does not say how large it is: have it say so (Content-Length): %w", name, bijou.Unavailable)
+	}
+	if err != nil && !pass {
 		f.leave()
 		return nil, err
 	}
-	out := &File{line: meta, Collapsed: collapsed, From: from, ctx: ctx, fill: f}
-	if errors.Is(err, errPass) {
-		f.leave()
-		out.fill, out.pass = nil, s.passage(ctx, name)
-	} else if err != nil {
-		f.leave()
-		return nil, err
+	out := &File{
+		Name: name, MediaType: m.mediaType, ETag: m.etag, Size: m.size, Modified: m.modified, Collapsed: collapsed, From: m.from, s: s, ctx: ctx, fill: f,
+	}
+	if m.known || verified {
+		out.SHA256 = m.sum.String()
+	}
+	if pass {
+		out.passOn()
 	}
 	return out, nil
 }
 
-// unidle takes a fill that somebody reads again off the list of those nobody reads. The shelf's lock is held.
-func (s *Shelf) unidle(f *fill) {
-	for i, other := range s.idle {
-		if other == f {
-			s.idle = append(s.idle[:i], s.idle[i+1:]...)
-			return
+// join returns the fill of the name, made and begun where there is none, with one reader more where reader says so. It fails with errAgain where the
+// file is there.
+func (s *Shelf) join(name string, reader bool) (f *fill, collapsed bool, err error) {
+	want, err := s.expected(name)
+	if err != nil {
+		return nil, false, err
+	}
+	sh := s.shard(name)
+	sh.mu.Lock()
+	if sh.items[name] != nil {
+		sh.mu.Unlock()
+		return nil, false, errAgain
+	}
+	f = sh.fills[name]
+	if f == nil || !f.enter(reader) {
+		if s.fetching.Load() >= int64(s.o.Fills+s.o.Queue) {
+			sh.mu.Unlock()
+			return nil, false, fmt.Errorf("%s has to wait behind %d others that are being fetched: try again in a moment: %w", name, s.o.Fills+s.o.Queue, bijou.Exhausted)
 		}
+		f = s.newFill(name, want, !reader)
+		sh.fills[name] = f
+		f.mu.Lock()
+		if reader {
+			f.readers = 1
+		}
+		f.launch(0)
+		f.mu.Unlock()
+	} else {
+		collapsed = true
+	}
+	sh.mu.Unlock()
+	if s.life.Err() != nil { // Close may have looked through the fills before this one was there
+		f.fail(errClosed)
+	} else if _, err := s.expected(name); err != nil { // as may Remove
+		f.fail(err)
+	}
+	return f, collapsed, nil
+}
+
+// again has a file fetched that nobody may be waiting for.
+func (s *Shelf) again(name string) {
+	if _, _, err := s.join(name, false); err != nil && !errors.Is(err, errAgain) && !errors.Is(err, bijou.NotFound) {
+		s.o.Log.Warn("file is not fetched again until it is asked for", "file", name, "error", err)
 	}
 }
 
-// leave says that a reader reads no more. A large file that nobody reads is not fetched any further; what there is of it is kept a while.
-func (f *fill) leave() {
-	s := f.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Shelf) newFill(name string, want expected, keep bool) *fill {
+	return &fill{
+		s: s, name: name, want: want, keep: keep, temp: s.path("incoming", strconv.FormatInt(s.number.Add(1), 10)),
+		ready: make(chan struct{}), hash: sha256.New(), meta: meta{size: -1}, slices: make([]slice, 1), missing: 1,
+	}
+}
+
+// enter counts a reader. It is refused where the fill has failed.
+func (f *fill) enter(reader bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.refs--
-	if f.refs > 0 || f.done || f.err != nil {
-		if f.refs == 0 && f.temp != nil {
-			f.temp.Close()
-		}
+	if f.err != nil {
+		return false
+	}
+	if reader {
+		f.readers++
+	}
+	return true
+}
+
+// leave says that a reader reads no more.
+func (f *fill) leave() {
+	f.mu.Lock()
+	f.readers--
+	f.unwanted()
+	f.mu.Unlock()
+	f.settle()
+}
+
+// unwanted stops the fetches of a large file that nobody reads. The lock is held.
+func (f *fill) unwanted() {
+	if f.readers == 0 && !f.keep && f.isReady && len(f.slices) > 1 && f.missing > 0 && f.stop != nil {
+		f.stop()
+		f.ctx, f.stop = nil, nil
+	}
+}
+
+// settle puts the fill to rest once nobody reads and nothing is fetched: its file is closed, and what is half-filled waits on a list. No lock is held.
+func (f *fill) settle() {
+	f.mu.Lock()
+	if f.readers > 0 || f.running > 0 {
+		f.mu.Unlock()
 		return
 	}
-	if len(f.parts) == 1 {
-		return // small: the next reader is glad of it
+	if f.file != nil {
+		f.file.Close() // it was read, or written and synced where it is kept
+		f.file = nil
 	}
-	for i := range f.parts {
-		if p := &f.parts[i]; p.stop != nil {
-			p.stop()
-		}
+	park := f.err == nil && !f.ended
+	f.mu.Unlock()
+	if !park {
+		return
 	}
-	s.idle = append(s.idle, f)
-	if len(s.idle) > maxPartial {
-		oldest := s.idle[0]
-		s.idle = s.idle[1:]
-		go oldest.fail(fmt.Errorf("%s is not wanted any more: %w", oldest.name, bijou.Unavailable)) // it takes the lock that is held here
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if !f.listed {
+		f.listed = true
+		f.s.parked = append(f.s.parked, f)
+	}
+}
+
+// idle tells whether nobody reads and nothing is fetched of a half-filled file.
+func (f *fill) idle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.resting()
+}
+
+func (f *fill) resting() bool { return f.readers == 0 && f.running == 0 && f.err == nil && !f.ended }
+
+// drop ends a half-filled file that nobody reads, and tells whether it is one.
+func (f *fill) drop() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.resting() {
+		return false
+	}
+	f.err = errDropped
+	return true
+}
+
+// unmap takes the fill off the name.
+func (f *fill) unmap() {
+	sh := f.s.shard(f.name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.fills[f.name] == f {
+		delete(sh.fills, f.name)
+	}
+}
+
+func (f *fill) removeTemp() {
+	if err := os.Remove(f.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.s.o.Log.Warn("half-filled file is not removed before the next start", "file", f.name, "error", err)
 	}
 }
 
 // announce wakes whoever waits for a change. The lock is held.
 func (f *fill) announce() {
-	close(f.change)
-	f.change = make(chan struct{})
+	if f.change != nil {
+		close(f.change)
+		f.change = nil
+	}
 }
 
-// start begins to fetch a slice, unless that is in work. The lock is not held.
-func (f *fill) start(n int) {
+// setReady says what the file is. The lock is held.
+func (f *fill) setReady(m meta) {
+	f.meta = m
+	f.isReady = true
+	if n := int((m.size + f.s.o.Slice - 1) / f.s.o.Slice); n > 1 && f.err == nil {
+		f.slices = append(f.slices, make([]slice, n-1)...)
+		f.missing = n
+	}
+	close(f.ready)
+}
+
+// fail ends the fill for good. Readers get err. No lock is held.
+func (f *fill) fail(err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	p := &f.parts[n]
-	if p.active || p.whole || f.err != nil || f.done {
-		return
-	}
-	ctx, stop := context.WithCancel(f.s.life)
-	p.active, p.stop = true, stop
-	f.s.fills_.Add(1)
-	go func() {
-		defer f.s.fills_.Done()
-		defer stop()
-		f.fetch(ctx, n)
-	}()
-}
-
-// fetch fetches what is missing of a slice, and goes on once from where the source broke off.
-func (f *fill) fetch(ctx context.Context, n int) {
-	s := f.s
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		f.pause(n)
-		return
-	}
-	err := f.receive(ctx, n)
-	if errors.Is(err, bijou.Unavailable) && ctx.Err() == nil {
-		err = f.receive(ctx, n)
-	}
-	switch {
-	case err == nil:
-		f.settle(n)
-	case ctx.Err() != nil && s.life.Err() == nil && !f.failed():
-		f.pause(n)
-	case errors.Is(err, errPass):
-		f.fail(err)
-	default:
-		s.bust.Add(1)
-		f.fail(err)
-	}
-}
-
-func (f *fill) failed() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err != nil
-}
-
-// pause notes that a slice is not being fetched any more, though it is not whole.
-func (f *fill) pause(n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.parts[n].active, f.parts[n].stop = false, nil
-	f.announce()
-	if f.refs > 0 && f.err == nil && f.parts[n].wanted > 0 {
-		go f.start(n) // somebody came back while it stopped
-	}
-}
-
-// receive takes the rest of a slice from the source.
-func (f *fill) receive(ctx context.Context, n int) error {
-	s := f.s
-	f.mu.Lock()
-	have := f.parts[n].have
-	f.mu.Unlock()
-	offset := int64(n)*s.o.Slice + have
-	length := s.o.Slice - have
-	if n == 0 && have == 0 {
-		length = s.o.Slice + 1 // one more than a slice tells whether there is more, where the source does not say
-	}
-	s.fetched.Add(1)
-	got, err := s.src.Fetch(ctx, f.name, offset, length)
-	if err != nil {
-		return err
-	}
-	defer got.Body.Close()
-	if err := f.begin(got); err != nil {
-		return err
-	}
-	return f.copy(ctx, n, got.Body)
-}
-
-// begin takes note of what the first answer says of the file, and sees that later answers speak of the same one.
-func (f *fill) begin(got Fetched) error {
-	temp, err := f.room(got.Size)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.known {
-		if got.Size >= 0 && got.Size != f.meta.Size || got.ETag != f.meta.ETag {
-			return fmt.Errorf("%s was replaced at its source while it was fetched: ask again: %w", f.name, bijou.Corrupt)
-		}
-		return nil
-	}
-	f.temp = temp // closed and removed where the fill fails
-	if f.want.Size > 0 && got.Size >= 0 && got.Size != f.want.Size {
-		return f.wrong()
-	}
-	size := got.Size
-	if size < 0 {
-		size = f.want.Size
-	}
-	if size < 0 || size == 0 && got.Size < 0 {
-		return fmt.Errorf("the source of %s does not say how large it is: %w", f.name, bijou.Unsupported)
-	}
-	f.meta = line{Name: f.name, Size: size, MediaType: got.MediaType, ETag: got.ETag, Modified: got.Modified}
-	f.from, f.known = got.From, true
-	f.parts = append(f.parts, make([]part, max(0, (size-1)/f.s.o.Slice))...)
-	f.err = err
-	close(f.began)
-	return err
-}
-
-// wrong says that the source sends another file than the one that was asked for.
-func (f *fill) wrong() error {
-	f.s.corrupt.Add(1)
-	return fmt.Errorf("%s is not what its asset says, as its source sends it: %w", f.name, bijou.Corrupt)
-}
-
-// room makes the file that the bytes go into, on the first answer. Where that is impossible, or the file would take half of all the room
-// there is, it is served without being kept.
-func (f *fill) room(size int64) (*os.File, error) {
-	f.mu.Lock()
-	known := f.known
-	f.mu.Unlock()
-	switch {
-	case known:
-		return nil, nil
-	case size > f.s.o.Cap/2:
-		return nil, errPass
-	}
-	temp, err := os.CreateTemp(f.s.path("incoming"), "fill-*")
-	if err != nil {
-		f.s.unwell(err)
-		return nil, errPass
-	}
-	return temp, nil
-}
-
-// unwell notes why files cannot be kept.
-func (s *Shelf) unwell(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fault := s.failure("keep files", err).Error()
-	if s.fault != fault {
-		s.fault = fault
-		s.o.Log.Error("appliance cannot keep files, and passes them on", "error", err)
-	}
-}
-
-// copy writes the body into the slice's place, and tells readers of each piece.
-func (f *fill) copy(ctx context.Context, n int, body io.Reader) error {
-	s := f.s
-	buf := buffers.Get().(*[]byte) // nothing else is put in
-	defer buffers.Put(buf)
-	begin := int64(n) * s.o.Slice
-	end := min(begin+s.o.Slice, f.meta.Size)
-	for {
-		f.mu.Lock()
-		at := begin + f.parts[n].have
+	if f.err != nil || f.ended {
 		f.mu.Unlock()
-		if at == end {
-			return nil
+		return
+	}
+	f.err = err
+	if f.stop != nil {
+		f.stop()
+		f.ctx, f.stop = nil, nil
+	}
+	if !f.isReady {
+		f.isReady = true
+		close(f.ready)
+	}
+	f.announce()
+	f.mu.Unlock()
+	f.unmap()
+	f.s.release(f)
+	f.removeTemp()
+	f.settle()
+	if !errors.Is(err, errPass) {
+		f.s.n.bust.Add(1)
+	}
+}
+
+func (f *fill) failed() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// handle returns the file that is being filled. The lock is held, and the caller reads or fetches.
+func (f *fill) handle() (*os.File, error) {
+	if f.file == nil {
+		file, err := os.OpenFile(f.temp, os.O_RDWR, 0)
+		if err != nil {
+			return nil, err
 		}
-		b := (*buf)[:min(int64(len(*buf)), end-at)]
-		got, err := body.Read(b)
-		if got > 0 {
-			if werr := f.write(b[:got], at); werr != nil {
-				return werr
+		f.file = file
+	}
+	return f.file, nil
+}
+
+// place is where a reader is, and which failures there it knows of: those that were before it came.
+type place struct {
+	at    bool // slice is one
+	slice int
+	own   int // of the slice
+	all   int // of the fill
+}
+
+// await waits until something can be read at the place, and returns the file to read it from and how many bytes. It has fetched what it takes. It fails
+// with errPass where the rest has to come from the source.
+func (f *fill) await(ctx context.Context, at int64, p *place) (*os.File, int64, error) {
+	k := int(at / f.s.o.Slice)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !p.at || p.slice != k {
+		*p = place{true, k, f.slices[k].fails, f.fails}
+	}
+	for {
+		if f.err != nil {
+			return nil, 0, f.err
+		}
+		n, held := f.readable(k, at)
+		if n > 0 {
+			file, err := f.handle()
+			if err != nil {
+				return nil, 0, errPass // somebody took it from incoming, or there are too many open files
 			}
-			s.fetchedBytes.Add(int64(got))
-			f.mu.Lock()
-			f.parts[n].have += int64(got)
-			f.announce()
-			f.mu.Unlock()
+			return file, n, nil
 		}
 		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, io.EOF) && at+int64(got) < end:
-			return fmt.Errorf("the source of %s ended at byte %d of %d: %w", f.name, at+int64(got), f.meta.Size, bijou.Unavailable)
-		case err != nil && !errors.Is(err, io.EOF):
-			return fmt.Errorf("the source of %s broke off (%v): %w", f.name, err, bijou.Unavailable)
+		case f.slices[k].fails > p.own:
+			p.at = false
+			return nil, 0, f.slices[k].err
+		case held && f.fails > p.all:
+			p.at = false
+			return nil, 0, f.failure
+		case !held:
+			f.launch(k)
+		case f.running == 0:
+			f.launch(f.firstMissing())
 		}
-	}
-}
-
-func (f *fill) write(b []byte, at int64) error {
-	_, err := f.temp.WriteAt(b, at)
-	if err == nil {
-		return nil
-	}
-	if f.s.makeRoom(int64(len(b)) + f.s.o.Slice) {
-		if _, err = f.temp.WriteAt(b, at); err == nil {
-			return nil
+		if f.change == nil {
+			f.change = make(chan struct{})
 		}
-	}
-	f.s.unwell(err)
-	return errPass
-}
-
-// settle notes that a slice is whole. With the last one the file is checked and kept.
-func (f *fill) settle(n int) {
-	f.mu.Lock()
-	p := &f.parts[n]
-	p.whole, p.active, p.stop = true, false, nil
-	all := true
-	for i := range f.parts {
-		all = all && f.parts[i].whole
-	}
-	f.announce()
-	f.mu.Unlock()
-	if !all {
-		return
-	}
-	if err := f.finish(); err != nil {
-		f.s.bust.Add(1)
-		f.fail(err)
-	}
-}
-
-// finish checks the hash, has the file on disk, and puts it among the items.
-func (f *fill) finish() error {
-	s := f.s
-	h := sha256.New()
-	if err := hashInto(h, f.temp, f.meta.Size); err != nil {
-		return s.failure("read "+f.name, err)
-	}
-	f.mu.Lock()
-	f.meta.SHA256 = hex.EncodeToString(h.Sum(nil))
-	f.mu.Unlock()
-	if f.want.SHA256 != "" && f.meta.SHA256 != f.want.SHA256 {
-		return f.wrong()
-	}
-	switch err := f.store(); {
-	case errors.Is(err, bijou.NotFound):
-		return err
-	case err != nil:
-		s.unwell(err)
-		return errPass
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.done = true
-	f.announce()
-	if f.refs == 0 {
-		f.temp.Close()
-	}
-	return nil
-}
-
-func hashInto(h hash.Hash, f *os.File, size int64) error {
-	buf := buffers.Get().(*[]byte) // nothing else is put in
-	defer buffers.Put(buf)
-	_, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(f, 0, size), *buf)
-	return err
-}
-
-// store puts the whole file into the index and into its place, and throws others out where that takes too much room. A kill in between
-// leaves a line about a file that is not there, which is found out when it is asked for.
-func (f *fill) store() error {
-	s := f.s
-	target := s.file(f.name)
-	if err := errors.Join(f.temp.Sync(), os.MkdirAll(filepath.Dir(target), 0o700)); err != nil {
-		return err
-	}
-	s.makeRoom(f.meta.Size)
-	s.mu.Lock()
-	a := s.asset(assetOf(f.name))
-	s.mu.Unlock()
-	if err := a.index.add(f.meta); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a.gone {
-		return errors.Join(fmt.Errorf("%s was removed: %w", f.name, bijou.NotFound), a.index.remove())
-	}
-	err := os.Rename(f.temp.Name(), target)
-	if errors.Is(err, os.ErrNotExist) { // the last file of its folder was thrown out meanwhile
-		err = errors.Join(os.MkdirAll(filepath.Dir(target), 0o700), os.Rename(f.temp.Name(), target))
-	}
-	if err != nil {
-		return err
-	}
-	it := &item{line: f.meta, verifiedAt: s.o.Now()}
-	if st, err := stampOf(f.temp); err == nil { // else it is checked when it is asked for
-		it.stamp.Store(&st)
-	}
-	s.keep(a, it)
-	s.fault = ""
-	if s.fills[f.name] == f {
-		delete(s.fills, f.name)
-	}
-	return nil
-}
-
-// makeRoom throws files out until size more fit under the cap, and tells whether any went.
-func (s *Shelf) makeRoom(size int64) (some bool) {
-	for {
-		s.mu.Lock()
-		var it *item
-		if s.held+size > s.o.Cap {
-			it = s.queue.victim()
-		}
-		s.mu.Unlock()
-		if it == nil {
-			return some
-		}
-		s.drop(it)
-		s.evicted.Add(1)
-		some = true
-	}
-}
-
-// fail ends the fill. Readers get err.
-func (f *fill) fail(err error) {
-	s := f.s
-	s.mu.Lock()
-	if s.fills[f.name] == f {
-		delete(s.fills, f.name)
-	}
-	s.unidle(f)
-	s.mu.Unlock()
-	if errors.Is(err, bijou.Corrupt) {
-		s.lastCorrupt.Store(s.o.Now().UnixNano())
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.done || f.err != nil && !errors.Is(f.err, errPass) {
-		return
-	}
-	first := f.err == nil && !f.known
-	f.err = err
-	for i := range f.parts {
-		if p := &f.parts[i]; p.stop != nil {
-			p.stop()
-		}
-	}
-	if f.temp != nil {
-		// What stays is removed at the next start.
-		_ = os.Remove(f.temp.Name())
-		if f.refs == 0 {
-			f.temp.Close()
-		}
-	}
-	if first {
-		close(f.began)
-	}
-	f.announce()
-}
-
-// read reads what is there at the place, and waits where nothing is.
-func (f *fill) read(ctx context.Context, b []byte, at int64) (int, error) {
-	n := int(at / f.s.o.Slice)
-	f.mu.Lock()
-	f.parts[n].wanted++
-	f.mu.Unlock()
-	defer func() {
-		f.mu.Lock()
-		f.parts[n].wanted--
+		change := f.change
 		f.mu.Unlock()
-	}()
-	for {
-		f.mu.Lock()
-		until, err, change, missing := f.readable(n), f.err, f.change, f.missing(n, at)
-		f.mu.Unlock()
-		if err != nil {
-			return 0, err
-		}
-		if until > at {
-			return f.temp.ReadAt(b[:min(int64(len(b)), until-at)], at)
-		}
-		for _, m := range missing {
-			f.start(m)
-		}
 		select {
 		case <-change:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+		}
+		f.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, 0, err
 		}
 	}
 }
 
-// readable returns the place up to which readers may read the slice. The lock is held.
-func (f *fill) readable(n int) int64 {
-	until := int64(n)*f.s.o.Slice + f.parts[n].have
-	if f.want.SHA256 != "" && !f.done {
-		until = min(until, f.meta.Size-holdBack)
+// readable returns how many bytes of the slice can be read at the place, and whether it is there and held back: the end of a file whose hash is known is
+// until that was checked. The lock is held.
+func (f *fill) readable(k int, at int64) (n int64, held bool) {
+	end := int64(k)*f.s.o.Slice + f.slices[k].have
+	if f.meta.known && !f.verified {
+		limit := f.meta.size - holdBack
+		if end > at && at >= limit {
+			return 0, true
+		}
+		end = min(end, limit)
 	}
-	return until
+	return end - at, false
 }
 
-// missing returns the slices that have to be fetched before the place can be read: its own, or, where it is there and held back until the
-// hash is checked, all that are not there yet. The lock is held.
-func (f *fill) missing(n int, at int64) (out []int) {
-	if at >= int64(n)*f.s.o.Slice+f.parts[n].have {
-		return []int{n}
-	}
-	for i := range f.parts {
-		if p := &f.parts[i]; !p.whole && !p.active {
-			out = append(out, i)
+// firstMissing returns the first slice that is not whole, or -1. The lock is held.
+func (f *fill) firstMissing() int {
+	for k := range f.slices {
+		if !f.slices[k].whole {
+			return k
 		}
 	}
-	return out
+	return -1
+}
+
+// launch begins to fetch a slice, unless that is in work or done. The lock is held.
+func (f *fill) launch(k int) {
+	if k < 0 || f.err != nil || f.slices[k].busy || f.slices[k].whole {
+		return
+	}
+	if f.ctx == nil {
+		f.ctx, f.stop = context.WithCancel(f.s.life)
+	}
+	f.slices[k].busy = true
+	f.running++
+	f.s.fetching.Add(1)
+	ctx := f.ctx
+	if !f.s.spawn(func() { f.work(ctx, k) }) {
+		f.slices[k].busy = false
+		f.running--
+		f.s.fetching.Add(-1)
+		// Close fails the fill, or whoever made it does.
+	}
+}
+
+// finish checks the hash of a file that is whole, lets readers have its end, and keeps it.
+func (f *fill) finish() {
+	got, err := f.sum()
+	if err != nil {
+		f.s.unwell(err)
+		f.fail(errPass)
+		return
+	}
+	f.mu.Lock()
+	if f.meta.known && got != f.meta.sum {
+		f.mu.Unlock()
+		f.fail(f.wrong(f.meta.from))
+		return
+	}
+	f.meta.sum = got
+	f.verified = true
+	f.announce()
+	f.mu.Unlock()
+	it := &item{
+		name: f.name, size: f.meta.size, sum: got, mediaType: unique.Make(f.meta.mediaType).Value(), etag: f.meta.etag,
+		modified: f.meta.modified, at: f.s.o.Now().UTC(), from: unique.Make(f.meta.from).Value(),
+	}
+	it.node = node[*item]{value: it, name: it.name, size: it.size, last: isNote(it.name)}
+	it.checked.Store(it.at.UnixNano())
+	f.store(it)
+}
+
+// wrong says that a source sends another file than the one that was asked for.
+func (f *fill) wrong(from string) error {
+	f.s.n.wrong.Add(1)
+	return fmt.Errorf("%s as %s sends it is not what its asset says: %w", f.name, sourceName(from), bijou.Corrupt)
+}
+
+func sourceName(from string) string {
+	if from == "" {
+		return "its source"
+	}
+	return from
+}
+
+// store puts the whole file into its place and into the index. Where the disk does not take it, its readers have it all the same, and it is not kept.
+func (f *fill) store(it *item) {
+	s := f.s
+	f.mu.Lock()
+	file := f.file
+	f.mu.Unlock()
+	err := file.Sync()
+	id := assetOf(f.name)
+	stripe := s.stripe(id)
+	stripe.Lock()
+	defer stripe.Unlock()
+	if f.failed() != nil {
+		return
+	}
+	if err == nil {
+		err = f.place(it, file)
+	}
+	if err != nil {
+		f.unkept(err)
+		return
+	}
+	if want, err := s.expected(f.name); err == nil && want.known && want.sum != it.sum { // told meanwhile
+		if err := os.Remove(s.Path(f.name)); err != nil {
+			s.o.Log.Warn("file of the appliance is not removed", "file", f.name, "error", err)
+		}
+		f.fail(f.wrong(it.from))
+		return
+	}
+	s.keep(it, f)
+	f.mu.Lock()
+	f.ended, f.item = true, it
+	f.announce()
+	f.mu.Unlock()
+	s.n.kept.Add(1)
+	s.well()
+	if err := s.tidyIndex(id); err != nil {
+		s.o.Log.Warn("index of the appliance is not tidied", "asset", id, "error", err) // it goes on growing
+	}
+}
+
+// place moves the file to where it is looked for, and writes the line about it. The asset's stripe is held.
+func (f *fill) place(it *item, file *os.File) error {
+	s := f.s
+	path := s.Path(f.name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	err := os.Rename(f.temp, path)
+	if err != nil && syscall.Rmdir(path) == nil {
+		err = os.Rename(f.temp, path) // an empty folder was in the way
+	}
+	if err != nil {
+		return err
+	}
+	st, err := stampOf(file)
+	if err == nil {
+		it.seen.Store(&st)
+		err = s.append(assetOf(f.name), it.line())
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// unkept ends a fill whose file is whole and cannot be kept.
+func (f *fill) unkept(err error) {
+	f.mu.Lock()
+	f.ended = true
+	f.announce()
+	f.mu.Unlock()
+	f.unmap()
+	f.s.release(f)
+	f.removeTemp()
+	f.s.n.passed.Add(1)
+	if isNameTrouble(err) {
+		f.s.o.Log.Warn("file is not kept, since the disk has no place of its name", "file", f.name, "error", err)
+		return
+	}
+	f.s.unwell(err)
 }

@@ -3,15 +3,19 @@ package shelf
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"time"
+	"unicode/utf8"
+	"unique"
 
 	"bijou"
 )
@@ -19,73 +23,71 @@ import (
 // line is what the index says of a file.
 type line struct {
 	Name      string    `json:"name"`
-	Gone      bool      `json:"gone,omitempty"` // it was removed
+	Base64    bool      `json:"base64,omitempty"` // the name is no UTF-8 and stands there in base64
+	Gone      bool      `json:"gone,omitempty"`   // it was removed
 	Size      int64     `json:"size,omitempty"`
 	SHA256    string    `json:"sha256,omitempty"`
 	MediaType string    `json:"type,omitempty"`
 	ETag      string    `json:"etag,omitempty"`
 	Modified  time.Time `json:"modified,omitzero"`
-}
-
-// index is an asset's file of lines, the latest of a name being the one that counts. It is opened for writing on the first write.
-type index struct {
-	path string
-	mu   sync.Mutex
-	f    *os.File
-}
-
-// add writes a line. That a file is there is on disk before it returns; that one is gone need not be, since it is missed soon enough.
-func (x *index) add(l line) error {
-	b, err := json.Marshal(l)
-	if err != nil {
-		return err
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.f == nil {
-		if x.f, err = os.OpenFile(x.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
-			return err
-		}
-	}
-	if _, err := x.f.Write(append(b, '\n')); err != nil || l.Gone {
-		return err
-	}
-	return x.f.Sync()
-}
-
-func (x *index) close() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.f == nil {
-		return nil
-	}
-	err := x.f.Close()
-	x.f = nil
-	return err
-}
-
-func (x *index) remove() error {
-	err := x.close()
-	if e := os.Remove(x.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
-		err = errors.Join(err, e)
-	}
-	return err
+	From      string    `json:"from,omitempty"`
+	At        time.Time `json:"at,omitzero"` // when it was whole
 }
 
 // maxLine bounds a line of an index, in bytes.
 const maxLine = 16 << 10
 
-// parseIndex returns what the lines say of each file, and how many lines count no more. A line that cannot be read, such as the last one
-// of a process that was killed, is passed over: its file is not known then, and fetched again.
-func parseIndex(r io.Reader) (files map[string]line, dead int) {
-	files = map[string]line{}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		var l line
-		raw := bytes.TrimSpace(lines.Bytes())
-		if json.Unmarshal(raw, &l) != nil || checkName(l.Name) != nil || l.Size < 0 || !l.Gone && len(l.SHA256) != 64 {
-			dead++
+// encode returns the line with its end, or an error where readers would not take it.
+func (l line) encode() ([]byte, error) {
+	if !utf8.ValidString(l.Name) {
+		l.Name, l.Base64 = base64.StdEncoding.EncodeToString([]byte(l.Name)), true
+	}
+	b, err := json.Marshal(l)
+	if err == nil && len(b) >= maxLine {
+		err = errors.New("what its source says of it is too long")
+	}
+	return append(b, '\n'), err
+}
+
+// decode reads a line. It is not taken where it cannot be of the shelf's own.
+func decode(raw []byte) (l line, ok bool) {
+	if json.Unmarshal(raw, &l) != nil {
+		return l, false
+	}
+	if l.Base64 {
+		name, err := base64.StdEncoding.DecodeString(l.Name)
+		if err != nil || utf8.Valid(name) {
+			return l, false
+		}
+		l.Name, l.Base64 = string(name), false
+	}
+	if !l.Gone {
+		if _, ok := parseSum(l.SHA256); !ok {
+			return l, false
+		}
+	}
+	return l, l.Size >= 0 && checkName(l.Name) == nil
+}
+
+// parseIndex returns what the lines say of each file, how many lines count no more, and whether all could be read. One that could not, such as the
+// last one of a process that was killed, is passed over: its file is not known then, and fetched again.
+func parseIndex(r io.Reader) (files map[string]line, dead int, whole bool) {
+	files, whole = map[string]line{}, true
+	in := bufio.NewReaderSize(r, maxLine)
+	for {
+		raw, err := in.ReadSlice('\n')
+		if errors.Is(err, io.EOF) && len(raw) == 0 {
+			return files, dead, whole
+		}
+		l, ok := decode(raw)
+		if err != nil || !ok { // too long, torn, or not to be understood
+			whole = false
+			for errors.Is(err, bufio.ErrBufferFull) {
+				_, err = in.ReadSlice('\n')
+			}
+			if err != nil {
+				return files, dead, whole
+			}
 			continue
 		}
 		if _, before := files[l.Name]; before {
@@ -98,126 +100,192 @@ func parseIndex(r io.Reader) (files map[string]line, dead int) {
 		}
 		files[l.Name] = l
 	}
-	if lines.Err() != nil {
-		dead++
-	}
-	return files, dead
 }
 
-// load reads all indexes. It looks at no file: whether one is there, and whole, is found out when it is asked for.
+// append adds a line to the asset's index. That a file is there is on disk before it returns; that one is gone need not be, since it is missed
+// soon enough. The asset's stripe is held.
+func (s *Shelf) append(id bijou.AssetID, l line) error {
+	b, err := l.encode()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(s.indexPath(id), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if _, err := s.disk.write(f, b, end); err != nil {
+		// A part of a line would spoil the next one. Where it cannot be cut off, both are passed over and their files fetched again.
+		_ = f.Truncate(end)
+		return err
+	}
+	if l.Gone {
+		return nil
+	}
+	return f.Sync()
+}
+
+// load reads all indexes, and compares the names of the files that there are with those that should be. It reads none of them: whether one is whole is
+// found out when it is asked for.
 func (s *Shelf) load() error {
 	entries, err := os.ReadDir(s.path("index"))
 	if err != nil {
 		return s.failure("open", err)
 	}
+	var all []line
+	known := map[string]bool{} // folders of assets
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".jsonl") {
+		if !strings.HasSuffix(e.Name(), indexEnd) {
+			if err := os.Remove(s.path("index", e.Name())); err != nil { // a rewrite that was killed
+				return s.failure("open", err)
+			}
 			continue
 		}
-		path := s.path("index", e.Name())
-		f, err := os.Open(path)
+		folder := strings.TrimSuffix(e.Name(), indexEnd)
+		known[folder] = true
+		lines, err := s.loadIndex(folder)
 		if err != nil {
 			return s.failure("open", err)
 		}
-		files, dead := parseIndex(f)
-		f.Close()
-		if dead > 0 {
-			if err := rewrite(path, files); err != nil {
-				return s.failure("tidy the index", err)
+		all = append(all, lines...)
+	}
+	folders, err := os.ReadDir(s.path("files"))
+	if err != nil {
+		return s.failure("open", err)
+	}
+	for _, e := range folders {
+		if !known[e.Name()] { // its index is gone: a removal that was killed
+			if err := os.RemoveAll(s.path("files", e.Name())); err != nil {
+				return s.failure("open", err)
 			}
-		}
-		for _, l := range files {
-			id := assetOf(l.Name)
-			if safe(string(id))+".jsonl" != e.Name() {
-				continue // not of this asset: somebody wrote it by hand
-			}
-			s.keep(s.asset(id), &item{line: l, verifiedAt: s.o.Now()})
 		}
 	}
+	slices.SortStableFunc(all, func(a, b line) int { return cmp.Or(a.At.Compare(b.At), strings.Compare(a.Name, b.Name)) })
+	for _, l := range all {
+		s.keep(itemOf(l), nil)
+	}
+	s.mu.Lock()
+	victims, drops, _ := s.makeRoom(0)
+	s.mu.Unlock()
+	s.discard(victims, drops)
 	return nil
 }
 
-// rewrite replaces an index by what counts of it.
-func rewrite(path string, files map[string]line) error {
-	if len(files) == 0 {
-		return os.Remove(path)
+// loadIndex returns what the index of an asset says of the files that are there, and removes others from its folder.
+func (s *Shelf) loadIndex(folder string) ([]line, error) {
+	path := s.path("index", folder+indexEnd)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	tmp := path + ".new"
-	var b bytes.Buffer
-	for _, l := range files {
-		raw, err := json.Marshal(l)
+	files, dead, whole := parseIndex(f)
+	f.Close()
+	want := map[string]string{} // name by path below files
+	for name := range files {
+		if safe(string(assetOf(name))) == folder { // else somebody wrote it by hand
+			want[safe(name)] = name
+		}
+	}
+	var there []line
+	err = filepath.WalkDir(s.path("files", folder), func(p string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || e.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(s.path("files"), p)
 		if err != nil {
 			return err
 		}
-		b.Write(append(raw, '\n'))
+		name, ok := want[filepath.ToSlash(rel)]
+		if !ok {
+			return os.Remove(p)
+		}
+		there = append(there, files[name])
+		return nil
+	})
+	if err == nil && (!whole || len(there) != len(files) || len(there) == 0 || dead > len(there)+maxDead) {
+		err = s.rewrite(path, there)
 	}
+	return there, err
+}
+
+// maxDead is how many lines that count no more an index may have in addition to as many as do, before it is written anew.
+const maxDead = 200
+
+// rewrite replaces an index by what counts of it.
+func (s *Shelf) rewrite(path string, lines []line) error {
+	if len(lines) == 0 {
+		return os.Remove(path)
+	}
+	var b bytes.Buffer
+	for _, l := range lines {
+		raw, err := l.encode()
+		if err != nil {
+			return err
+		}
+		b.Write(raw)
+	}
+	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b.Bytes())
+	_, err = s.disk.write(f, b.Bytes(), 0)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(tmp, path)
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
 }
 
-// keep puts a whole file among the items. The lock is held for writing, or nobody else knows the shelf yet.
-func (s *Shelf) keep(a *asset, it *item) {
-	if old := s.items[it.Name]; old != nil {
-		s.forget(old)
-	}
-	s.items[it.Name] = it
-	it.entry = s.queue.add(it)
-	a.files++
-	a.bytes += it.Size
-	s.held += it.Size
-	s.version++
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// forget takes an item out of the books. The lock is held for writing.
-func (s *Shelf) forget(it *item) {
-	if s.items[it.Name] != it {
-		return
-	}
-	delete(s.items, it.Name)
-	s.queue.remove(it.entry)
-	s.held -= it.Size
-	s.version++
-	if a := s.assets[assetOf(it.Name)]; a != nil {
-		a.files--
-		a.bytes -= it.Size
-	}
-}
-
-// drop removes a file from books, index and disk. Whoever has it open reads on.
-func (s *Shelf) drop(it *item) {
+// tidyIndex writes the asset's index anew where too many of its lines count no more. The asset's stripe is held.
+func (s *Shelf) tidyIndex(id bijou.AssetID) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.items[it.Name] != it {
-		return
+	a := s.assets[id]
+	if a == nil || a.dead <= len(a.items)+maxDead {
+		s.mu.Unlock()
+		return nil
 	}
-	s.forget(it)
-	a := s.assets[assetOf(it.Name)]
-	if a != nil && !a.gone {
-		if err := a.index.add(line{Name: it.Name, Gone: true}); err != nil {
-			s.o.Log.Warn("index of the appliance is not written", "file", it.Name, "error", err) // the file is looked for in vain, and fetched again
-		}
+	a.dead = 0
+	lines := make([]line, 0, len(a.items))
+	for it := range a.items {
+		lines = append(lines, it.line())
 	}
-	if err := os.Remove(s.file(it.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.o.Log.Warn("file of the appliance is not removed", "file", it.Name, "error", err)
-		return
-	}
-	for dir := filepath.Dir(s.file(it.Name)); len(dir) > len(s.path("files")); dir = filepath.Dir(dir) {
-		if os.Remove(dir) != nil {
-			break // not empty
-		}
-	}
+	s.mu.Unlock()
+	return s.rewrite(s.indexPath(id), lines)
 }
 
-// isNote tells whether the name is that of an asset's own description, which goes last.
-func isNote(name string) bool { return strings.HasSuffix(name, "/"+bijou.AssetFile) }
+// syncFolder has the names in the folder on disk.
+func syncFolder(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// itemOf returns the file that the line speaks of.
+func itemOf(l line) *item {
+	sum, _ := parseSum(l.SHA256) // decode refused what is none
+	it := &item{
+		name: l.Name, size: l.Size, sum: sum, etag: l.ETag, modified: l.Modified, at: l.At,
+		mediaType: unique.Make(l.MediaType).Value(), from: unique.Make(l.From).Value(), // there are a handful for many files
+	}
+	it.node = node[*item]{value: it, name: l.Name, size: l.Size, last: isNote(l.Name)}
+	return it
+}
+
+// line returns what the index says of the file.
+func (it *item) line() line {
+	return line{
+		Name: it.name, Size: it.size, SHA256: it.sum.String(), MediaType: it.mediaType, ETag: it.etag, Modified: it.modified, From: it.from, At: it.at,
+	}
+}

@@ -1,20 +1,21 @@
 // Package shelf keeps the files of an appliance on its disk: fetched once while many wait, checked before they are served, and thrown out
 // when space is short.
 //
-// A file is kept below DIR/files/ASSET/ under its own name, and a line about it (size, hash, type) in DIR/index/ASSET.jsonl, which is written
-// when the file is whole. What a kill leaves half-filled lies in DIR/incoming and is removed at the next start.
+// A file is kept below DIR/files/ASSET/ under its own name (see safe for odd ones), and a line about it (size, hash, type) in DIR/index/ASSET.jsonl,
+// which is written when the file is whole. What is being filled lies in DIR/incoming, which is emptied at the next start.
+//
+// Locks are taken in this order: an asset's stripe (what is on disk), Shelf.mu (the books), a shard (who has which name), fill.mu.
 package shelf
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"os"
-	"path"
-	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,8 +27,8 @@ import (
 
 // Source is where files come from: the origin, or a peer.
 type Source interface {
-	// Fetch reads length bytes of the named file from offset on; a negative length reads to the end. It fails with NotFound where there is
-	// no such file, and with Unavailable where the source does not answer.
+	// Fetch reads length bytes of the named file from offset on; a negative length reads to the end. What is sent beyond length is not read. Fetch and
+	// the body end when ctx does. It fails with NotFound where there is no such file, and with Unavailable where the source does not answer.
 	Fetch(ctx context.Context, name string, offset, length int64) (Fetched, error)
 }
 
@@ -38,95 +39,151 @@ type Fetched struct {
 	MediaType string
 	ETag      string // with its quotes; empty where there is none
 	Modified  time.Time
+	SHA256    string // of the whole file in hexadecimal, where it is known beforehand; else empty
 	From      string // who sends it: "origin", or an appliance's identifier
 }
 
 // Options are what a shelf works with.
 type Options struct {
 	Dir   string
-	Cap   int64         // bytes of whole files; what is being filled comes on top, some slices of it at a time
+	Cap   int64         // bytes that it may take, whole files and what is being filled together; a file larger than half of it is passed on without being kept
 	Slice int64         // larger files are fetched in slices of this many bytes; 8 MiB where 0
+	Fills int           // fetches at once that fill files, others wait for a place; 64 where 0
+	Queue int           // files that may wait for such a place, above which Get fails with Exhausted; 4096 where 0
+	Stall time.Duration // a fetch that brings nothing for so long is given up; 20 s where 0
 	Scrub time.Duration // within which every file's hash is checked again; 24 h where 0
 	Now   func() time.Time
 	Log   *slog.Logger
 }
 
 const (
-	defaultSlice = 8 << 20
-	defaultScrub = 24 * time.Hour
-	// maxFills bounds the fetches at once; others wait for a place.
-	maxFills = 64
-	// maxPartial bounds the half-filled large files that are kept for the next reader.
-	maxPartial = 64
 	// holdBack is how much of the end of a file is kept from readers until its hash has been checked, in bytes: nobody completes a corrupt file.
 	holdBack = 16 << 10
 	// format is the version of the directory's layout.
-	format = "1"
+	format = 1
+	// bufferBytes is what a fill or a check holds in memory.
+	bufferBytes = 128 << 10
 )
 
-// Expected is what is known of a file before it is fetched.
-type Expected struct {
-	Size   int64
-	SHA256 string // in hexadecimal; empty where only the name is known
-}
-
-// Stats are the shelf's counts since it was opened, and what it holds now.
-type Stats struct {
-	Held, Cap, Files                               int64
-	Hits, Misses, Collapsed, Fetched, Passed       int64 // requests; fetches from a source; requests served without keeping the file
-	FetchedBytes, Evicted, Corrupt, Scrubbed, Bust int64 // Bust: fetches that failed
-	LastCorrupt                                    time.Time
-	Fault                                          string // why files cannot be kept, or empty
+// withDefaults fills in what nobody said.
+func (o Options) withDefaults() Options {
+	if o.Slice <= 0 {
+		o.Slice = 8 << 20
+	}
+	if o.Fills <= 0 {
+		o.Fills = 64
+	}
+	if o.Queue <= 0 {
+		o.Queue = 4096
+	}
+	if o.Stall <= 0 {
+		o.Stall = 20 * time.Second
+	}
+	if o.Scrub <= 0 {
+		o.Scrub = 24 * time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
 }
 
 // Shelf keeps files.
 type Shelf struct {
-	o      Options
-	src    Source
-	lock   *os.File
-	slots  chan struct{}
-	life   context.Context // ends with Close: fills stop
+	o        Options
+	src      Source
+	disk     disk
+	lock     *os.File
+	seed     maphash.Seed
+	shards   [64]shard
+	stripes  [64]sync.Mutex // what is on disk of the assets that fall to each
+	slots    chan struct{}  // one for each fetch in work
+	checking chan struct{}  // one for each file whose hash is being computed for a request
+	fetching atomic.Int64   // fetches in work or waiting
+	number   atomic.Int64   // of the last file in incoming
+	wake     chan struct{}  // tells the scrubber that there is something to do
+	n        counts
+
+	ending sync.Mutex // so that nothing begins once Close waits
+	life   context.Context
 	end    context.CancelFunc
-	fills_ sync.WaitGroup
+	work   sync.WaitGroup
 
-	mu      sync.RWMutex
-	items   map[string]*item
-	fills   map[string]*fill
-	idle    []*fill // half-filled large files that nobody reads, oldest first
+	checksMu sync.Mutex
+	checks   map[*item]*check
+
+	mu      sync.RWMutex // guards what follows
+	held    int64        // bytes of whole files
+	filling int64        // bytes that fills have reserved
+	files   int64
+	queue   queue[*item]
 	assets  map[bijou.AssetID]*asset
-	queue   sieve
-	held    int64
+	parked  []*fill // half-filled large files that nobody reads, oldest first
 	version int64
+	list    []bijou.Holding // as of listed
+	listed  int64
 	fault   string
-	wake    chan struct{} // tells the scrubber that there is something to do
-
-	hits, misses, collapsed, fetched, passed       atomic.Int64
-	fetchedBytes, evicted, corrupt, scrubbed, bust atomic.Int64
-	lastCorrupt                                    atomic.Int64 // Unix nanoseconds
+	// restUntil is when files are thrown out of a full disk again, after that was of no use.
+	restUntil time.Time
 }
 
-// asset is what is known of one asset.
-type asset struct {
-	title    bijou.TitleID
-	expected map[string]Expected // by full name; nil where unknown
-	files    int64
-	bytes    int64
-	index    *index
-	gone     bool // removed: nothing of it is kept any more
+// shard is who has which name: a whole file, or a fill.
+type shard struct {
+	mu    sync.RWMutex
+	items map[string]*item
+	fills map[string]*fill
+	_     [64]byte // no two in one cache line
 }
 
-// Open returns the shelf of the directory, which is made where it is missing. It fails with Conflict where another process has it, with
-// Unsupported where a newer version wrote it, and with Unavailable where it cannot be written.
+func (s *Shelf) shard(name string) *shard {
+	return &s.shards[maphash.String(s.seed, name)%uint64(len(s.shards))]
+}
+
+func (s *Shelf) stripe(id bijou.AssetID) *sync.Mutex {
+	return &s.stripes[maphash.String(s.seed, string(id))%uint64(len(s.stripes))]
+}
+
+// lookup returns the whole file of the name, or nil.
+func (s *Shelf) lookup(name string) *item {
+	sh := s.shard(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return sh.items[name]
+}
+
+// disk is what is done to files when they are filled, so that a test can have it fail.
+type disk struct {
+	create func(path string) (*os.File, error)
+	write  func(f *os.File, b []byte, at int64) (int, error)
+}
+
+func realDisk() disk {
+	return disk{
+		create: func(path string) (*os.File, error) {
+			return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		},
+		write: func(f *os.File, b []byte, at int64) (int, error) { return f.WriteAt(b, at) },
+	}
+}
+
+// Open returns the shelf of the directory, which is made where it is missing. It fails with Invalid for options that are none, with Conflict where
+// another process has the directory, with Unsupported where a newer version wrote it, and with Unavailable where it cannot be written.
 func Open(o Options, src Source) (*Shelf, error) {
-	if o.Slice <= 0 {
-		o.Slice = defaultSlice
+	if o.Cap <= 0 {
+		return nil, fmt.Errorf("appliance directory %s may hold %d bytes: give it room: %w", o.Dir, o.Cap, bijou.Invalid)
 	}
-	if o.Scrub <= 0 {
-		o.Scrub = defaultScrub
-	}
+	o = o.withDefaults()
 	s := &Shelf{
-		o: o, src: src, slots: make(chan struct{}, maxFills), wake: make(chan struct{}, 1),
-		items: map[string]*item{}, fills: map[string]*fill{}, assets: map[bijou.AssetID]*asset{},
+		o: o, src: src, disk: realDisk(), seed: maphash.MakeSeed(),
+		slots: make(chan struct{}, o.Fills), checking: make(chan struct{}, maxChecks), wake: make(chan struct{}, 1),
+		checks: map[*item]*check{}, queue: newQueue[*item](o.Cap), assets: map[bijou.AssetID]*asset{},
+		version: o.Now().UnixMicro(), // above that of every process before
+	}
+	for i := range s.shards {
+		s.shards[i].items, s.shards[i].fills = map[string]*item{}, map[string]*fill{}
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.open(); err != nil {
@@ -138,11 +195,19 @@ func Open(o Options, src Source) (*Shelf, error) {
 	return s, nil
 }
 
-func (s *Shelf) path(parts ...string) string {
-	return filepath.Join(append([]string{s.o.Dir}, parts...)...)
-}
-
-func (s *Shelf) open() error {
+func (s *Shelf) open() (err error) {
+	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
+		return s.failure("open", err)
+	}
+	if s.lock, err = os.OpenFile(s.path("LOCK"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return s.failure("open", err)
+	}
+	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("appliance directory %s is used by another process: stop that one, or choose another directory: %w", s.o.Dir, bijou.Conflict)
+	}
+	if err := s.checkFormat(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(s.path("incoming")); err != nil {
 		return s.failure("open", err)
 	}
@@ -151,200 +216,116 @@ func (s *Shelf) open() error {
 			return s.failure("open", err)
 		}
 	}
-	var err error
-	if s.lock, err = os.OpenFile(s.path("LOCK"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return s.failure("open", err)
-	}
-	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("appliance directory %s is used by another process: stop that one, or choose another directory: %w", s.o.Dir, bijou.Conflict)
-	}
-	b, err := os.ReadFile(s.path("format"))
-	switch got := strings.TrimSpace(string(b)); {
-	case errors.Is(err, os.ErrNotExist):
-		if err := os.WriteFile(s.path("format"), []byte(format+"\n"), 0o600); err != nil {
-			return s.failure("open", err)
-		}
-	case err != nil:
-		return s.failure("open", err)
-	case got != format:
-		return fmt.Errorf("appliance directory %s has format %q and this program knows %s: use the newer program that wrote it: %w", s.o.Dir, got, format, bijou.Unsupported)
-	}
 	return s.load()
 }
 
-// Close stops what is being filled and lets go of the directory.
-func (s *Shelf) Close() error {
-	s.end()
-	s.fills_.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var errs []error
-	for _, a := range s.assets {
-		errs = append(errs, a.index.close())
+// checkFormat refuses what a newer program wrote, and notes the version where there is none yet.
+func (s *Shelf) checkFormat() error {
+	b, err := os.ReadFile(s.path("format"))
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(b) == 0 { // the latter after a kill
+		if err := os.WriteFile(s.path("format"), []byte(strconv.Itoa(format)+"\n"), 0o600); err != nil {
+			return s.failure("open", err)
+		}
+		return nil
 	}
-	if err := errors.Join(append(errs, s.lock.Close())...); err != nil {
+	if err != nil {
+		return s.failure("open", err)
+	}
+	got, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	switch {
+	case err != nil || got < 1:
+		return fmt.Errorf("appliance directory %s: file format holds %.20q and not a version: choose another directory: %w", s.o.Dir, b, bijou.Corrupt)
+	case got > format:
+		return fmt.Errorf("appliance directory %s has format %d and this program knows %d: use the newer program that wrote it: %w", s.o.Dir, got, format, bijou.Unsupported)
+	}
+	return nil
+}
+
+// Close stops what is being filled and lets go of the directory. Whoever reads a whole file reads on.
+func (s *Shelf) Close() error {
+	s.ending.Lock()
+	s.end()
+	s.ending.Unlock()
+	for i := range s.shards {
+		for _, f := range s.shards[i].all() {
+			f.fail(errClosed)
+		}
+	}
+	s.work.Wait()
+	if err := s.lock.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return s.failure("close", err)
 	}
 	return nil
 }
 
-// assetOf returns the asset that a file belongs to: the first part of its name.
-func assetOf(name string) bijou.AssetID {
-	first, _, _ := strings.Cut(name, "/")
-	return bijou.AssetID(first)
+// errClosed is what readers of a fill get when the shelf is closed.
+var errClosed = fmt.Errorf("the appliance is stopping: try again in a moment: %w", bijou.Unavailable)
+
+// all returns the fills of the shard.
+func (sh *shard) all() (fs []*fill) {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for _, f := range sh.fills {
+		fs = append(fs, f)
+	}
+	return fs
 }
 
-// checkName refuses, as Invalid, what is no name of a file below an asset.
-func checkName(name string) error {
-	first, rest, ok := strings.Cut(name, "/")
-	if !ok || first == "" || rest == "" || len(name) > 1024 || path.Clean("/"+name) != "/"+name || strings.ContainsRune(name, 0) {
-		return fmt.Errorf("%q is no name of a file: %w", name[:min(len(name), 80)], bijou.Invalid)
+// spawn runs f in a goroutine that Close waits for. It is refused once the shelf is being closed.
+func (s *Shelf) spawn(f func()) bool {
+	s.ending.Lock()
+	defer s.ending.Unlock()
+	if s.life.Err() != nil {
+		return false
 	}
-	return nil
-}
-
-// safe returns the name as it can stand in a file system: parts of letters, digits, dots, hyphens and underscores stand for themselves, all
-// other bytes as % and two hexadecimal digits. A dot at the beginning of a part is one of those.
-func safe(name string) string {
-	var b strings.Builder
-	begin := true
-	for _, c := range []byte(name) {
-		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' && !begin || c == '/'
-		if plain {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-		begin = c == '/'
-	}
-	return b.String()
-}
-
-func (s *Shelf) file(name string) string { return s.path("files", filepath.FromSlash(safe(name))) }
-
-// Expect tells the shelf what the files of an asset are. Files that are on disk and differ are removed.
-func (s *Shelf) Expect(id bijou.AssetID, title bijou.TitleID, files map[string]Expected) {
-	s.mu.Lock()
-	a := s.asset(id)
-	a.title, a.expected = title, files
-	s.version++
-	var wrong []*item
-	for name, want := range files {
-		if it := s.items[name]; it != nil && want.SHA256 != "" && it.SHA256 != want.SHA256 {
-			wrong = append(wrong, it)
-		}
-	}
-	s.mu.Unlock()
-	for _, it := range wrong {
-		s.drop(it)
-	}
-}
-
-// Known tells whether Expect was called for the asset.
-func (s *Shelf) Known(id bijou.AssetID) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	a := s.assets[id]
-	return a != nil && a.expected != nil
-}
-
-// asset returns what is known of the asset, and begins to know it. The lock is held for writing.
-func (s *Shelf) asset(id bijou.AssetID) *asset {
-	a := s.assets[id]
-	if a == nil {
-		a = &asset{index: &index{path: s.path("index", safe(string(id))+".jsonl")}}
-		s.assets[id] = a
-	}
-	return a
-}
-
-// Holdings returns the assets that there are files of, those with most bytes first, and a number that rises when they change.
-func (s *Shelf) Holdings() (version int64, list []bijou.Holding) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for id, a := range s.assets {
-		if a.files == 0 || a.gone {
-			continue
-		}
-		complete := a.expected != nil
-		for name := range a.expected {
-			complete = complete && s.items[name] != nil
-		}
-		list = append(list, bijou.Holding{Asset: id, Title: a.title, Files: a.files, Bytes: a.bytes, Complete: complete})
-	}
-	slices.SortFunc(list, func(x, y bijou.Holding) int {
-		if x.Bytes != y.Bytes {
-			return int(min(1, max(-1, y.Bytes-x.Bytes)))
-		}
-		return strings.Compare(string(x.Asset), string(y.Asset))
-	})
-	return s.version, list
-}
-
-// Remove removes every file of the asset at once. Whoever reads one is cut off, and nothing of it is kept until Restore.
-func (s *Shelf) Remove(id bijou.AssetID) error {
-	s.mu.Lock()
-	a := s.asset(id)
-	a.gone = true
-	s.version++
-	for name, it := range s.items {
-		if assetOf(name) == id {
-			s.forget(it)
-			it.cut.Store(true)
-		}
-	}
-	var stopped []*fill
-	for name, f := range s.fills {
-		if assetOf(name) == id {
-			stopped = append(stopped, f)
-		}
-	}
-	err := errors.Join(a.index.remove(), os.RemoveAll(s.path("files", safe(string(id)))))
-	s.mu.Unlock()
-	for _, f := range stopped {
-		f.fail(fmt.Errorf("%s was removed: %w", f.name, bijou.NotFound))
-	}
-	if err != nil {
-		return s.failure("remove "+string(id), err)
-	}
-	return nil
-}
-
-// Restore lets files of the asset be kept again.
-func (s *Shelf) Restore(id bijou.AssetID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a := s.assets[id]; a != nil && a.gone {
-		delete(s.assets, id)
-		s.version++
-	}
-}
-
-// Stats returns the shelf's counts.
-func (s *Shelf) Stats() Stats {
-	s.mu.RLock()
-	st := Stats{Held: s.held, Cap: s.o.Cap, Files: int64(len(s.items)), Fault: s.fault}
-	s.mu.RUnlock()
-	st.Hits, st.Misses, st.Collapsed, st.Fetched, st.Passed = s.hits.Load(), s.misses.Load(), s.collapsed.Load(), s.fetched.Load(), s.passed.Load()
-	st.FetchedBytes, st.Evicted, st.Corrupt, st.Scrubbed, st.Bust = s.fetchedBytes.Load(), s.evicted.Load(), s.corrupt.Load(), s.scrubbed.Load(), s.bust.Load()
-	if at := s.lastCorrupt.Load(); at != 0 {
-		st.LastCorrupt = time.Unix(0, at)
-	}
-	return st
+	s.work.Go(f)
+	return true
 }
 
 // failure returns err as the shelf's: a sentence with the fix and the kind.
 func (s *Shelf) failure(verb string, err error) error {
 	kind, fix := bijou.Unavailable, "look whether the disk is well"
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case isFull(err):
 		kind, fix = bijou.Exhausted, "free space there, or give the appliance a smaller cap"
 	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
 		fix = "give this user the right to write there"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		kind, fix = bijou.Exhausted, "allow the process more open files"
 	}
 	var pe *os.PathError
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
 	return fmt.Errorf("%s in appliance directory %s (%v): %s: %w", verb, s.o.Dir, err, fix, kind)
+}
+
+// isFull tells whether the disk takes no more.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
+// unwell notes why files cannot be kept.
+func (s *Shelf) unwell(err error) {
+	fault := bijou.Sentence(s.failure("keep files", err))
+	s.mu.Lock()
+	news := s.fault != fault
+	s.fault = fault
+	if isFull(err) {
+		s.restUntil = s.o.Now().Add(squeezeRest)
+	}
+	s.mu.Unlock()
+	if news {
+		s.o.Log.Error("appliance cannot keep files, and passes them on", "error", err)
+	}
+}
+
+// squeezeRest is how long nothing is thrown out of a full disk after that was of no use.
+const squeezeRest = time.Minute
+
+// well notes that files can be kept.
+func (s *Shelf) well() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = ""
 }

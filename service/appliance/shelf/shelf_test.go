@@ -3,734 +3,581 @@ package shelf
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
 	"testing/synctest"
 	"time"
 
 	"bijou"
-
-	"go.uber.org/goleak"
-	"pgregory.net/rapid"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// origin is a source that holds files in memory.
-type origin struct {
-	mu      sync.Mutex
-	files   map[string][]byte
-	fetches map[string]int
-	sent    int64
-	etag    string
-	on      func(name string, offset int64, body io.Reader) (io.Reader, error) // may spoil an answer
-}
-
-func newOrigin() *origin { return &origin{files: map[string][]byte{}, fetches: map[string]int{}} }
-
-func (o *origin) Fetch(ctx context.Context, name string, offset, length int64) (Fetched, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.fetches[name]++
-	b, ok := o.files[name]
-	if !ok {
-		return Fetched{}, fmt.Errorf("origin has no %s: %w", name, bijou.NotFound)
-	}
-	part := b[min(offset, int64(len(b))):]
-	if length >= 0 {
-		part = part[:min(length, int64(len(part)))]
-	}
-	var body io.Reader = &metered{o: o, r: bytes.NewReader(part)}
-	if o.on != nil {
-		var err error
-		if body, err = o.on(name, offset, body); err != nil {
-			return Fetched{}, err
-		}
-	}
-	return Fetched{Body: io.NopCloser(body), Size: int64(len(b)), MediaType: "video/mp4", ETag: o.etag, From: "origin"}, nil
-}
-
-// metered counts what is read of an answer.
-type metered struct {
-	o *origin
-	r io.Reader
-}
-
-func (m *metered) Read(b []byte) (int, error) {
-	n, err := m.r.Read(b)
-	m.o.mu.Lock()
-	m.o.sent += int64(n)
-	m.o.mu.Unlock()
-	return n, err
-}
-
-func (o *origin) put(name string, size int) []byte {
-	b := make([]byte, size)
-	rng := rand.NewChaCha8(sha256.Sum256([]byte(name)))
-	rng.Read(b)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.files[name] = b
-	return b
-}
-
-func (o *origin) asked(name string) int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.fetches[name]
-}
-
-func sumOf(b []byte) string {
-	h := sha256.Sum256(b)
-	return hex.EncodeToString(h[:])
-}
-
-type fixture struct {
-	*Shelf
-	dir    string
-	origin *origin
-	o      Options
-}
-
-func newShelf(t testing.TB, change ...func(*Options)) *fixture {
-	t.Helper()
-	x := &fixture{dir: t.TempDir(), origin: newOrigin()}
-	x.o = Options{Dir: x.dir, Cap: 1 << 30, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-	for _, f := range change {
-		f(&x.o)
-	}
-	x.open(t)
-	t.Cleanup(func() { x.Close() })
-	return x
-}
-
-func (x *fixture) open(t testing.TB) {
-	t.Helper()
-	s, err := Open(x.o, x.origin)
-	if err != nil {
-		t.Fatalf("open: %v", err)
-	}
-	x.Shelf = s
-}
-
-func (x *fixture) reopen(t testing.TB) {
-	t.Helper()
-	if err := x.Close(); err != nil {
-		t.Fatalf("close: %v", err)
-	}
-	x.open(t)
-}
-
-func (x *fixture) read(name string) ([]byte, *File, error) {
-	f, err := x.Get(context.Background(), name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(f)
-	return b, f, err
-}
-
-// want reads the file whole and compares it.
-func (x *fixture) want(t testing.TB, name string, want []byte, hit bool) {
-	t.Helper()
-	got, f, err := x.read(name)
-	if err != nil {
-		t.Fatalf("read %s: %v", name, err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Fatalf("read %s: got %d bytes that differ from the %d there are", name, len(got), len(want))
-	}
-	if f.Hit != hit {
-		t.Fatalf("read %s: got hit %v, want %v", name, f.Hit, hit)
-	}
-}
-
-// settled waits until nothing is being fetched any more.
-func (x *fixture) settled() { x.fills_.Wait() }
 
 func TestAFileIsFetchedOnceAndThenReadFromDiskAlsoAfterARestart(t *testing.T) {
 	x := newShelf(t)
-	b := x.origin.put("ast_a/v1/1.m4s", 100_000)
-	x.want(t, "ast_a/v1/1.m4s", b, false)
-	x.settled()
+	x.origin.etag = `"tag"`
+	b := x.filled(t, "ast_a/v1/1.m4s", 100_000)
 	x.want(t, "ast_a/v1/1.m4s", b, true)
 	x.reopen(t)
-	x.want(t, "ast_a/v1/1.m4s", b, true)
+	f := x.get(t, "ast_a/v1/1.m4s")
+	defer f.Close()
+	if !f.Hit || f.MediaType != "video/mp4" || f.SHA256 != sumOf(b) || f.ETag != `"tag"` || f.Size != 100_000 || f.From != "origin" {
+		t.Errorf("after the restart: got %+v, want what the source said", f)
+	}
+	wantSpan(t, f, b, 0, 100_000)
+	disk, ok := f.OnDisk()
+	if !ok {
+		t.Fatal("a checked file is not offered for sendfile")
+	}
+	if got, err := io.ReadAll(disk); err != nil || !bytes.Equal(got, b) {
+		t.Errorf("the file itself: got %d bytes, %v", len(got), err)
+	}
 	if got := x.origin.asked("ast_a/v1/1.m4s"); got != 1 {
 		t.Errorf("fetches: got %d, want 1", got)
 	}
-	if f, err := x.Get(t.Context(), "ast_a/v1/1.m4s"); err != nil || f.MediaType != "video/mp4" || f.SHA256 != sumOf(b) {
-		t.Errorf("after the restart: got %+v, %v", f, err)
-	} else if _, ok := f.OnDisk(); !ok {
-		t.Error("a checked file is not offered for sendfile")
-	} else {
-		f.Close()
-	}
+	x.sound(t)
 }
 
-func TestManyReadersOfOneMissMakeOneFetch(t *testing.T) {
+func TestSeeksGoWhereTheySay(t *testing.T) {
 	x := newShelf(t)
-	b := x.origin.put("ast_a/1", 3_000_000)
-	gate := make(chan struct{})
-	x.origin.on = func(_ string, _ int64, body io.Reader) (io.Reader, error) {
-		<-gate
-		return iotest.HalfReader(body), nil
-	}
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			got, _, err := x.read("ast_a/1")
-			if err != nil || !bytes.Equal(got, b) {
-				t.Errorf("a reader: got %d bytes, %v", len(got), err)
-			}
-		})
-	}
-	close(gate)
-	wg.Wait()
-	x.settled()
-	if got := x.origin.asked("ast_a/1"); got != 1 {
-		t.Errorf("fetches: got %d, want 1", got)
-	}
-	if st := x.Stats(); st.Hits+st.Collapsed != 49 {
-		t.Errorf("hits %d and collapsed %d: want 49 of both", st.Hits, st.Collapsed)
-	}
-}
-
-func TestReadersGetBytesBeforeTheFileIsWholeButNeverItsEndUnchecked(t *testing.T) {
-	x := newShelf(t)
-	b := x.origin.put("ast_a/1", 1_000_000)
-	x.Expect("ast_a", "ttl_a", map[string]Expected{"ast_a/1": {Size: int64(len(b)), SHA256: strings.Repeat("0", 64)}})
-	rest := make(chan struct{})
-	x.origin.on = func(_ string, _ int64, body io.Reader) (io.Reader, error) {
-		return io.MultiReader(io.LimitReader(body, 500_000), wait{rest}, body), nil
-	}
-	f, err := x.Get(t.Context(), "ast_a/1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := x.filled(t, "ast_a/1", 1000)
+	f := x.get(t, "ast_a/1")
 	defer f.Close()
-	first := make([]byte, 400_000)
-	if _, err := io.ReadFull(f, first); err != nil || !bytes.Equal(first, b[:400_000]) {
-		t.Fatalf("the beginning, while the rest is on its way: %v", err)
+	for _, c := range []struct {
+		offset int64
+		whence int
+		want   int64
+	}{{10, io.SeekStart, 10}, {5, io.SeekCurrent, 16}, {-1, io.SeekEnd, 999}, {0, io.SeekStart, 0}, {2000, io.SeekStart, 2000}} {
+		got, err := f.Seek(c.offset, c.whence)
+		if err != nil || got != c.want {
+			t.Errorf("seek %d from %d: got %d, %v, want %d", c.offset, c.whence, got, err, c.want)
+		}
+		one := make([]byte, 1)
+		if n, err := f.Read(one); c.want < 1000 && (n != 1 || err != nil || one[0] != b[c.want]) || c.want >= 1000 && err != io.EOF {
+			t.Errorf("read at %d: got %d bytes %v, %v", c.want, n, one, err)
+		}
 	}
-	close(rest)
-	got, err := io.ReadAll(f)
-	if !errors.Is(err, bijou.Corrupt) || len(got) > 600_000-holdBack {
-		t.Errorf("a file with another hash: got %d more bytes and %v, want fewer than all and Corrupt", len(got), err)
+	for _, c := range []struct {
+		offset int64
+		whence int
+	}{{-1, io.SeekStart}, {-1001, io.SeekEnd}, {0, 7}} {
+		if _, err := f.Seek(c.offset, c.whence); !errors.Is(err, bijou.Invalid) {
+			t.Errorf("seek %d from %d: got %v, want Invalid", c.offset, c.whence, err)
+		}
 	}
-	x.settled()
-	if st := x.Stats(); st.Files != 0 || st.Corrupt != 1 {
-		t.Errorf("afterwards: got %+v, want nothing kept and one corrupt", st)
+	if err := errors.Join(f.Close(), f.Close()); err != nil {
+		t.Errorf("closed twice: %v", err)
+	}
+	if _, err := f.Read(make([]byte, 1)); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("read after Close: got %v, want that it is closed", err)
 	}
 }
-
-type wait struct{ for_ chan struct{} }
-
-func (w wait) Read([]byte) (int, error) { <-w.for_; return 0, io.EOF }
 
 func TestAFileThatChangedOnDiskIsRefusedAtOnceRemovedAndFetchedAgain(t *testing.T) {
 	x := newShelf(t)
-	b := x.origin.put("ast_a/1", 50_000)
-	x.want(t, "ast_a/1", b, false)
-	x.settled()
+	b := x.filled(t, "ast_a/1", 50_000)
 	x.want(t, "ast_a/1", b, true)
-	f, err := os.OpenFile(x.file("ast_a/1"), os.O_WRONLY, 0)
+	info, err := os.Stat(x.Path("ast_a/1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteAt([]byte{b[777] ^ 1}, 777); err != nil {
+	spoilFile(t, x.Path("ast_a/1"), 777)
+	if err := os.Chtimes(x.Path("ast_a/1"), info.ModTime(), info.ModTime()); err != nil { // as if nothing had happened
 		t.Fatal(err)
 	}
-	f.Close()
-	if _, _, err := x.read("ast_a/1"); !errors.Is(err, bijou.Corrupt) {
-		t.Fatalf("a flipped bit: got %v, want Corrupt", err)
+	x.wantError(t, "ast_a/1", bijou.Corrupt)
+	x.settled()
+	if got := x.origin.asked("ast_a/1"); got != 2 {
+		t.Errorf("fetches: got %d, want a second one though nobody asked again", got)
 	}
-	x.want(t, "ast_a/1", b, false)
+	x.want(t, "ast_a/1", b, true)
 	if st := x.Stats(); st.Corrupt != 1 || st.LastCorrupt.IsZero() {
 		t.Errorf("got %+v, want one corrupt", st)
 	}
+	x.sound(t)
 }
 
 func TestAFileThatWasSpoiledWhileTheProcessWasDownIsNeverServed(t *testing.T) {
 	for what, spoil := range map[string]func(path string) error{
-		"cut short": func(p string) error { return os.Truncate(p, 100) },
-		"replaced":  func(p string) error { return os.WriteFile(p, []byte("something else"), 0o600) },
-		"removed":   os.Remove,
+		"cut short":   func(p string) error { return os.Truncate(p, 100) },
+		"made longer": func(p string) error { return os.Truncate(p, 60_000) },
+		"replaced":    func(p string) error { return os.WriteFile(p, []byte("something else"), 0o600) },
+		"emptied":     func(p string) error { return os.Truncate(p, 0) },
+		"a folder":    func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) },
+		"a link": func(p string) error {
+			elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+			return errors.Join(os.Rename(p, elsewhere), os.Symlink(elsewhere, p))
+		},
+		"one bit":      func(p string) error { spoilFile(t, p, 49_999); return nil },
+		"not readable": func(p string) error { return errors.Join(os.Remove(p), os.Symlink(p, p)) },
+		"removed":      os.Remove,
 	} {
-		x := newShelf(t)
-		b := x.origin.put("ast_a/1", 50_000)
-		x.want(t, "ast_a/1", b, false)
-		x.settled()
-		if err := spoil(x.file("ast_a/1")); err != nil {
-			t.Fatal(err)
-		}
-		x.reopen(t)
-		if got, _, err := x.read("ast_a/1"); err == nil && !bytes.Equal(got, b) {
-			t.Errorf("%s: served as it is", what)
-		}
-		x.settled()
-		x.want(t, "ast_a/1", b, what == "removed")
+		t.Run(what, func(t *testing.T) {
+			x := newShelf(t)
+			b := x.filled(t, "ast_a/1", 50_000)
+			x.close(t)
+			if err := spoil(x.Path("ast_a/1")); err != nil {
+				t.Fatal(err)
+			}
+			x.open(t)
+			if got, _, err := x.read("ast_a/1"); err == nil && !bytes.Equal(got, b) {
+				t.Error("served as it is")
+			}
+			x.settled()
+			x.want(t, "ast_a/1", b, true)
+			if info, err := os.Lstat(x.Path("ast_a/1")); err != nil || !info.Mode().IsRegular() {
+				t.Errorf("afterwards: got %v, %v, want a file", info, err)
+			}
+			x.sound(t)
+		})
 	}
+}
+
+func TestStartingReadsNoFile(t *testing.T) {
+	x := newShelf(t)
+	b := x.filled(t, "ast_a/1", 50_000)
+	x.close(t)
+	if err := os.Truncate(x.Path("ast_a/1"), 3); err != nil {
+		t.Fatal(err)
+	}
+	x.open(t)
+	if st := x.Stats(); st.Files != 1 || st.Held != int64(len(b)) {
+		t.Errorf("got %+v, want what the index says", st)
+	}
+}
+
+func TestManyRequestsAtOnceAfterARestartCheckTheFileOnce(t *testing.T) {
+	x := newShelf(t)
+	b := x.filled(t, "ast_a/1", 3_000_000)
+	x.reopen(t)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			got, f, err := x.read("ast_a/1")
+			if err != nil || !f.Hit || !bytes.Equal(got, b) {
+				t.Errorf("a reader: got %d bytes, %v", len(got), err)
+			}
+		})
+	}
+	wg.Wait()
+	x.settled()
+	it := x.lookup("ast_a/1")
+	if err := x.verify(t.Context(), it, *it.seen.Load()); err != nil { // one that looked before the check ended, and comes after
+		t.Error(err)
+	}
+	if st := x.Stats(); st.Checked != 1 || st.Hits != 50 {
+		t.Errorf("got %+v, want one check and 50 hits", st)
+	}
+}
+
+func TestWhoLeavesWhileTheHashIsComputedDoesNotSpoilItForOthers(t *testing.T) {
+	x := newShelf(t)
+	b := x.filled(t, "ast_a/1", 100_000)
+	x.reopen(t)
+	for range maxChecks {
+		x.checking <- struct{}{} // all places are taken
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := x.Get(ctx, "ast_a/1"); !errors.Is(err, context.Canceled) {
+		t.Fatalf("a reader that leaves: got %v", err)
+	}
+	done := make(chan error)
+	go func() {
+		got, _, err := x.read("ast_a/1")
+		if err == nil && !bytes.Equal(got, b) {
+			err = errors.New("other bytes")
+		}
+		done <- err
+	}()
+	for range maxChecks {
+		<-x.checking
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	x.sound(t)
+}
+
+func TestWhoReadsAFileThatIsFoundCorruptIsCutOff(t *testing.T) {
+	x := newShelf(t)
+	b := x.filled(t, "ast_a/1", 100_000)
+	f := x.get(t, "ast_a/1")
+	defer f.Close()
+	disk, _ := f.OnDisk()
+	wantSpan(t, f, b, 0, 10)
+	spoilFile(t, x.Path("ast_a/1"), 99_999)
+	x.wantError(t, "ast_a/1", bijou.Corrupt)
+	if n, err := f.ReadAt(make([]byte, 10), 50_000); n != 0 || !errors.Is(err, bijou.NotFound) {
+		t.Errorf("a reader: got %d bytes and %v, want it to be cut off", n, err)
+	}
+	if _, ok := f.OnDisk(); ok {
+		t.Error("the corrupt file is offered for sendfile")
+	}
+	if n, err := disk.ReadAt(make([]byte, 10), 50_000); n != 0 || err != io.EOF {
+		t.Errorf("the file itself: got %d bytes and %v, want its end", n, err)
+	}
+	x.sound(t)
+}
+
+func TestAFileThatGoesWhileItsHashIsComputedIsNotCalledCorrupt(t *testing.T) {
+	x := newShelf(t)
+	x.filled(t, "ast_a/1", 1000)
+	it := x.lookup("ast_a/1")
+	x.mu.Lock()
+	x.forget(it)
+	x.mu.Unlock()
+	if err := os.Truncate(x.Path("ast_a/1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.inspect(t.Context(), it, nil); !errors.Is(err, errAgain) {
+		t.Errorf("got %v, want that it went", err)
+	}
+	if st := x.Stats(); st.Corrupt != 0 {
+		t.Errorf("got %+v, want none corrupt", st)
+	}
+	x.unlink(it, false)
+	x.sound(t)
 }
 
 func TestEveryFileIsCheckedWithinTheScrubTime(t *testing.T) {
 	x := newShelf(t, func(o *Options) { o.Scrub = time.Hour })
-	names := []string{"ast_a/1", "ast_a/2", "ast_b/1", "ast_b/2"}
-	for _, n := range names {
-		x.want(t, n, x.origin.put(n, 10_000), false)
+	names := []string{"ast_a/1", "ast_a/2", "ast_b/1", "ast_b/2", "ast_b/large"}
+	for i, n := range names {
+		x.filled(t, n, 10_000+300_000*(i/4))
 	}
-	x.settled()
-	if err := x.Close(); err != nil {
-		t.Fatal(err)
-	}
+	x.close(t)
 	synctest.Test(t, func(t *testing.T) {
 		x.open(t)
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- x.Run(ctx, func() {}) }()
-		path := x.file("ast_b/1")
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
+		done := x.run(t)
+		for round, name := range append(names, names...) {
+			info, err := os.Stat(x.Path(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			spoilFile(t, x.Path(name), info.Size()/2)
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			st := x.Stats()
+			if st.Corrupt != int64(round+1) || st.LastCorrupt.IsZero() || st.Files != 5 {
+				t.Fatalf("spoiled %s, an hour later: got %+v, want it found and fetched again", name, st)
+			}
+			if time.Since(st.LastCorrupt) > time.Hour {
+				t.Fatalf("found %v ago", time.Since(st.LastCorrupt))
+			}
 		}
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		if st := x.Stats(); st.Scrubbed < 2*10*5-10 || st.Scrubbed > 2*10*5+10 {
+			t.Errorf("files checked in ten hours: got %d, want each about twice an hour", st.Scrubbed)
 		}
-		raw[5000] ^= 4
-		if err := errors.Join(os.WriteFile(path, raw, 0o600), os.Chtimes(path, info.ModTime(), info.ModTime())); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Hour + time.Minute)
-		if st := x.Stats(); st.Corrupt != 1 || st.Files != 3 || st.Scrubbed < 4 {
-			t.Errorf("after an hour: got %+v, want the spoiled file found and gone, and four checks", st)
-		}
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := x.Close(); err != nil {
-			t.Error(err)
-		}
+		done()
 	})
 	x.open(t)
 }
 
-func TestSpaceIsMadeByThrowingOutWhatIsNotAskedFor(t *testing.T) {
-	x := newShelf(t, func(o *Options) { o.Cap = 100_000 })
-	note := x.origin.put("ast_a/asset.json", 1000)
-	x.want(t, "ast_a/asset.json", note, false)
-	hot := x.origin.put("ast_a/hot", 10_000)
-	x.want(t, "ast_a/hot", hot, false)
-	x.settled()
-	for i := range 40 {
-		name := fmt.Sprintf("ast_a/cold-%d", i)
-		x.want(t, name, x.origin.put(name, 10_000), false)
-		x.settled()
-		x.want(t, "ast_a/hot", hot, true)
-		if st := x.Stats(); st.Held > 100_000 {
-			t.Fatalf("holds %d bytes, more than its cap", st.Held)
+// run runs the scrubber until the function that is returned is called.
+func (x *fixture) run(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- x.Run(ctx, func() {}) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
-	}
-	x.want(t, "ast_a/asset.json", note, true)
-	if st := x.Stats(); st.Evicted < 25 {
-		t.Errorf("evicted %d files, want most of the forty", st.Evicted)
-	}
-	x.reopen(t)
-	if st := x.Stats(); st.Held > 100_000 || st.Files > 11 {
-		t.Errorf("after a restart: got %+v, want what was thrown out to stay away", st)
+		x.close(t)
 	}
 }
 
-func TestAReaderOfAFileThatIsThrownOutReadsOn(t *testing.T) {
-	x := newShelf(t, func(o *Options) { o.Cap = 50_000 })
-	b := x.origin.put("ast_a/1", 20_000)
-	x.want(t, "ast_a/1", b, false)
-	x.settled()
-	f, err := x.Get(t.Context(), "ast_a/1")
-	if err != nil {
-		t.Fatal(err)
+func TestTheScrubberGoesEvenlyThroughTheBytes(t *testing.T) {
+	x := newShelf(t, func(o *Options) { o.Scrub = 2 * time.Hour })
+	const files, size = 30, 100_000
+	for i := range files {
+		x.filled(t, fmt.Sprintf("ast_a/%d", i), size)
 	}
-	defer f.Close()
-	for i := range 5 {
-		name := fmt.Sprintf("ast_b/%d", i)
-		x.want(t, name, x.origin.put(name, 20_000), false)
-		x.settled()
-	}
-	got, err := io.ReadAll(f)
-	if err != nil || !bytes.Equal(got, b) {
-		t.Errorf("got %d bytes, %v", len(got), err)
-	}
+	x.filled(t, "ast_a/large", 10*size)
+	x.close(t)
+	synctest.Test(t, func(t *testing.T) {
+		x.open(t)
+		done := x.run(t)
+		total := int64(40*size + 31*fileWeight)
+		for minute := 5; minute < 60; minute += 5 {
+			time.Sleep(5 * time.Minute)
+			synctest.Wait()
+			st := x.Stats()
+			got, want := st.ScrubbedBytes+st.Scrubbed*fileWeight, total*int64(minute)/60
+			if slack := int64(10*size + 2*fileWeight); got < want-slack || got > want+slack { // a file counts when it is done
+				t.Errorf("after %d minutes of a round of 60: got %d of %d bytes, want about %d", minute, got, total, want)
+			}
+		}
+		time.Sleep(5*time.Minute - time.Second)
+		if st := x.Stats(); st.Scrubbed != 31 || st.Corrupt != 0 {
+			t.Errorf("after a round: got %+v, want each file checked once", st)
+		}
+		done()
+	})
+	x.open(t)
 }
 
-func TestALargeFileIsServedWithoutBeingKept(t *testing.T) {
-	x := newShelf(t, func(o *Options) { o.Cap, o.Slice = 100_000, 10_000 })
-	b := x.origin.put("ast_a/large", 60_000)
-	for range 2 {
-		x.want(t, "ast_a/large", b, false)
-	}
-	x.settled()
-	if st := x.Stats(); st.Files != 0 || st.Passed != 2 {
-		t.Errorf("got %+v, want it passed on twice", st)
-	}
+func TestALargeFileIsReadEvenlyToo(t *testing.T) {
+	x := newShelf(t, func(o *Options) { o.Scrub = 2 * time.Hour })
+	x.filled(t, "ast_a/1", 8*bufferBytes)
+	x.close(t)
+	synctest.Test(t, func(t *testing.T) {
+		x.open(t)
+		done := x.run(t)
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		spoilFile(t, x.Path("ast_a/1"), 8*bufferBytes-1) // its end is not read yet in this round
+		time.Sleep(29 * time.Minute)
+		synctest.Wait()
+		if st := x.Stats(); st.Corrupt != 1 {
+			t.Errorf("got %+v, want what was spoiled behind the scrubber's place found in the same round", st)
+		}
+		done()
+	})
+	x.open(t)
 }
 
-func TestADiskThatTakesNothingFailsNoViewer(t *testing.T) {
+func TestWhereThereIsNothingToCheckNothingTicks(t *testing.T) {
+	var calls int
 	x := newShelf(t)
-	b := x.origin.put("ast_a/1", 60_000)
-	if err := os.RemoveAll(x.path("incoming")); err != nil {
-		t.Fatal(err)
-	}
-	x.want(t, "ast_a/1", b, false)
-	x.settled()
-	if st := x.Stats(); st.Fault == "" || st.Passed != 1 {
-		t.Errorf("got %+v, want the fault told and the file passed on", st)
-	}
-	if err := os.Mkdir(x.path("incoming"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	x.want(t, "ast_a/1", b, false)
-	x.settled()
-	if st := x.Stats(); st.Fault != "" || st.Files != 1 {
-		t.Errorf("once the disk is well: got %+v, want the file kept and no fault", st)
-	}
+	x.close(t)
+	synctest.Test(t, func(t *testing.T) {
+		x.o.Now = func() time.Time { calls++; return time.Now() }
+		x.open(t)
+		done := x.run(t)
+		synctest.Wait()
+		before := calls
+		time.Sleep(1000 * time.Hour)
+		synctest.Wait()
+		if calls != before {
+			t.Errorf("the clock was read %d times in 1000 idle hours", calls-before)
+		}
+		done()
+	})
+	x.o.Now = time.Now
+	x.open(t)
 }
 
 func TestARemovedAssetIsGoneAtOnceForWhoeverReadsIt(t *testing.T) {
 	x := newShelf(t)
-	kept, slow := x.origin.put("ast_a/1", 20_000), x.origin.put("ast_a/2", 200_000)
-	x.want(t, "ast_a/1", kept, false)
-	x.settled()
-	hit, err := x.Get(t.Context(), "ast_a/1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kept, other := x.filled(t, "ast_a/1", 20_000), x.filled(t, "ast_b/1", 20_000)
+	hit, sent := x.get(t, "ast_a/1"), x.get(t, "ast_a/1")
 	defer hit.Close()
+	defer sent.Close()
+	wantSpan(t, hit, kept, 0, 5000)
+	disk, ok := sent.OnDisk()
+	if !ok {
+		t.Fatal("not on disk")
+	}
+	slow := x.origin.put("ast_a/2", 200_000)
 	rest := make(chan struct{})
-	x.origin.on = func(_ string, _ int64, body io.Reader) (io.Reader, error) {
-		return io.MultiReader(io.LimitReader(body, 1000), wait{rest}, body), nil
-	}
-	filling, err := x.Get(t.Context(), "ast_a/2")
-	if err != nil {
-		t.Fatal(err)
-	}
+	x.origin.body(func(r io.Reader) io.Reader { return io.MultiReader(io.LimitReader(r, 1000), wait{rest}, r) })
+	filling := x.get(t, "ast_a/2")
 	defer filling.Close()
+	wantSpan(t, filling, slow, 0, 1000)
 	if err := x.Remove("ast_a"); err != nil {
 		t.Fatal(err)
 	}
 	close(rest)
-	if _, err := io.ReadAll(hit); !errors.Is(err, bijou.NotFound) {
+	if _, err := hit.ReadAt(make([]byte, 10), 5000); !errors.Is(err, bijou.NotFound) {
 		t.Errorf("reader of a file: got %v, want NotFound", err)
+	}
+	if n, err := disk.ReadAt(make([]byte, 10), 5000); n != 0 || err != io.EOF {
+		t.Errorf("the file itself: got %d bytes and %v, want its end, so that the system stops sending too", n, err)
+	}
+	if _, ok := hit.OnDisk(); ok {
+		t.Error("a removed file is offered for sendfile")
 	}
 	if got, err := io.ReadAll(filling); !errors.Is(err, bijou.NotFound) || len(got) == len(slow) {
 		t.Errorf("reader of a fill: got %d bytes and %v, want NotFound", len(got), err)
 	}
-	if _, _, err := x.read("ast_a/1"); !errors.Is(err, bijou.NotFound) {
-		t.Errorf("asked for again: got %v, want NotFound", err)
+	x.wantError(t, "ast_a/1", bijou.NotFound)
+	x.wantError(t, "ast_a/never", bijou.NotFound)
+	x.sound(t)
+	if _, list := x.Holdings(); len(list) != 1 || list[0].Asset != "ast_b" {
+		t.Errorf("holdings: got %v, want the other asset alone", list)
 	}
-	x.settled()
-	if _, list := x.Holdings(); len(list) != 0 {
-		t.Errorf("holdings: got %v, want none", list)
+	if left, err := filepath.Glob(x.path("*", "ast_a*")); err != nil || len(left) != 0 {
+		t.Errorf("left on disk: %v, %v", left, err)
 	}
-	if left, _ := filepath.Glob(x.path("*", "ast_a*")); len(left) != 0 {
-		t.Errorf("left on disk: %v", left)
+	x.want(t, "ast_b/1", other, true)
+	before, _ := x.Holdings()
+	if err := x.Remove("ast_a"); err != nil {
+		t.Error(err)
 	}
+	if after, _ := x.Holdings(); after != before {
+		t.Error("removed again, the holdings are said to have changed")
+	}
+	x.Restore("ast_a")
+	x.want(t, "ast_a/1", kept, false)
+	x.sound(t)
+	x.reopen(t)
+	x.want(t, "ast_a/1", kept, true)
 }
 
-func TestHoldingsTellWhatIsCompleteAndTheirVersionRises(t *testing.T) {
+func TestWhatCannotBeRemovedFromDiskIsRemovedTheNextTime(t *testing.T) {
 	x := newShelf(t)
-	one, two := x.origin.put("ast_a/1", 1000), x.origin.put("ast_a/2", 2000)
-	v0, _ := x.Holdings()
-	x.Expect("ast_a", "ttl_a", map[string]Expected{"ast_a/1": {1000, sumOf(one)}, "ast_a/2": {2000, sumOf(two)}})
-	x.want(t, "ast_a/1", one, false)
-	x.settled()
-	v1, part := x.Holdings()
-	x.want(t, "ast_a/2", two, false)
-	x.settled()
-	v2, whole := x.Holdings()
-	if v0 >= v1 || v1 >= v2 {
-		t.Errorf("versions: got %d, %d, %d, want them to rise", v0, v1, v2)
-	}
-	want := bijou.Holding{Asset: "ast_a", Title: "ttl_a", Files: 1, Bytes: 1000}
-	if len(part) != 1 || part[0] != want {
-		t.Errorf("in part: got %v, want %v", part, want)
-	}
-	want.Files, want.Bytes, want.Complete = 2, 3000, true
-	if len(whole) != 1 || whole[0] != want {
-		t.Errorf("whole: got %v, want %v", whole, want)
-	}
-}
-
-func TestASourceThatBreaksOffIsAskedOnceMoreFromThere(t *testing.T) {
-	x := newShelf(t)
-	b := x.origin.put("ast_a/1", 100_000)
-	broken := 0
-	x.origin.on = func(_ string, _ int64, body io.Reader) (io.Reader, error) {
-		if broken++; broken == 1 {
-			return io.MultiReader(io.LimitReader(body, 30_000), iotest.ErrReader(errors.New("connection reset"))), nil
-		}
-		return body, nil
-	}
-	x.want(t, "ast_a/1", b, false)
-	if x.settled(); x.origin.sent > 100_000+1 {
-		t.Errorf("the source sent %d bytes for a file of 100,000", x.origin.sent)
-	}
-	broken = -100
-	x.origin.on = func(_ string, _ int64, body io.Reader) (io.Reader, error) { return io.LimitReader(body, 10), nil }
-	x.origin.put("ast_a/2", 1000)
-	if _, _, err := x.read("ast_a/2"); !errors.Is(err, bijou.Unavailable) {
-		t.Errorf("a source that always breaks off: got %v, want Unavailable", err)
-	}
-	x.settled()
-	if st := x.Stats(); st.Files != 1 {
-		t.Errorf("files: got %d, want the whole one alone", st.Files)
-	}
-}
-
-func TestAFileThatIsReplacedAtItsSourceIsNotMixedWithTheNewOne(t *testing.T) {
-	x := newShelf(t, func(o *Options) { o.Slice = 10_000 })
-	x.origin.put("ast_a/1", 50_000)
-	x.origin.etag = `"one"`
-	f, err := x.Get(t.Context(), "ast_a/1")
-	if err != nil {
+	x.filled(t, "ast_a/1", 20_000)
+	inTheWay := filepath.Join(x.indexPath("ast_a"), "folder")
+	if err := errors.Join(os.Remove(x.indexPath("ast_a")), os.MkdirAll(inTheWay, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	x.origin.etag = `"two"`
-	if _, err := io.ReadAll(f); !errors.Is(err, bijou.Corrupt) {
-		t.Errorf("got %v, want Corrupt", err)
+	if err := x.Remove("ast_a"); !errors.Is(err, bijou.Unavailable) {
+		t.Errorf("got %v, want Unavailable", err)
+	}
+	x.wantError(t, "ast_a/1", bijou.NotFound)
+	if err := os.RemoveAll(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Remove("ast_a"); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	x.sound(t)
+}
+
+func TestAnAssetThatIsRemovedBeforeItsSourceAnswersIsNotKept(t *testing.T) {
+	x := newShelf(t)
+	x.origin.put("ast_a/1", 20_000)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	x.origin.spoil(func(_ context.Context, _ string, _ int64, got Fetched) (Fetched, error) {
+		close(asked)
+		<-answer
+		return got, nil
+	})
+	done := make(chan error)
+	go func() {
+		_, _, err := x.read("ast_a/1")
+		done <- err
+	}()
+	<-asked
+	if err := x.Remove("ast_a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, bijou.NotFound) {
+		t.Errorf("got %v, want NotFound at once", err)
+	}
+	close(answer)
+	x.sound(t)
+}
+
+func TestAnAssetThatIsRemovedWhileItsFileIsBeingStoredIsNotKept(t *testing.T) {
+	x := newShelf(t)
+	b := x.origin.put("ast_a/1", 20_000)
+	stripe := x.stripe("ast_a")
+	stripe.Lock()
+	f := x.get(t, "ast_a/1")
+	wantSpan(t, f, b, 0, 20_000)
+	f.Close()
+	fills := x.shard("ast_a/1").all()
+	if len(fills) != 1 {
+		t.Fatalf("got %d fills, want the one that waits for its place", len(fills))
+	}
+	fills[0].fail(removed("ast_a/1"))
+	stripe.Unlock()
+	x.sound(t)
+	if st := x.Stats(); st.Files != 0 || st.Fault != "" {
+		t.Errorf("got %+v, want it not kept, and no fault", st)
 	}
 }
 
-func TestWhatIsNoNameIsRefused(t *testing.T) {
-	x := newShelf(t)
-	for _, name := range []string{"", "a", "/a", "a/", "a/../b", "../a/b", "a//b", "a/./b", "a/\x00", strings.Repeat("a/", 600) + "b"} {
-		if _, _, err := x.read(name); !errors.Is(err, bijou.Invalid) {
-			t.Errorf("%q: got %v, want Invalid", name, err)
+type wait struct{ until chan struct{} }
+
+func (w wait) Read([]byte) (int, error) { <-w.until; return 0, io.EOF }
+
+func TestHoldingsTellWhatIsCompleteAndTheirVersionRises(t *testing.T) {
+	x := newShelf(t, func(o *Options) { o.Cap = 10_000 })
+	one, two := x.origin.put("ast_a/1", 1000), x.origin.put("ast_a/2", 2000)
+	v0, none := x.Holdings()
+	if x.Known("ast_a") {
+		t.Error("the asset is known before anybody told of it")
+	}
+	err := x.Expect("ast_a", "ttl_a", map[string]Expected{"ast_a/1": {1000, sumOf(one)}, "ast_a/2": {2000, sumOf(two)}})
+	if err != nil || !x.Known("ast_a") {
+		t.Fatalf("expect: %v", err)
+	}
+	x.filled(t, "ast_a/1", 1000)
+	v1, part := x.Holdings()
+	x.filled(t, "ast_a/2", 2000)
+	x.filled(t, "ast_a/asset.json", 30) // one that is not among those expected
+	v2, whole := x.Holdings()
+	for i := range 4 {
+		x.filled(t, fmt.Sprintf("ast_b/%d", i), 2500) // throws some of ast_a out
+	}
+	v3, less := x.Holdings()
+	if v0 >= v1 || v1 >= v2 || v2 >= v3 {
+		t.Errorf("versions: got %d, %d, %d, %d, want them to rise", v0, v1, v2, v3)
+	}
+	want := func(list []bijou.Holding, want ...bijou.Holding) {
+		t.Helper()
+		if fmt.Sprint(list) != fmt.Sprint(want) {
+			t.Errorf("got %v, want %v", list, want)
 		}
 	}
-	if _, _, err := x.read("ast_a/nothing"); !errors.Is(err, bijou.NotFound) {
-		t.Errorf("an unknown file: got %v, want NotFound", err)
+	want(none)
+	want(part, bijou.Holding{Asset: "ast_a", Title: "ttl_a", Files: 1, Bytes: 1000})
+	want(whole, bijou.Holding{Asset: "ast_a", Title: "ttl_a", Files: 3, Bytes: 3030, Complete: true})
+	for _, h := range less {
+		if h.Asset == "ast_a" && (h.Complete || h.Files > 2) {
+			t.Errorf("after files of it were thrown out: got %v", h)
+		}
 	}
-	b := x.origin.put("films/Ein Film %20 (1).mp4", 10)
-	x.want(t, "films/Ein Film %20 (1).mp4", b, false)
-	x.settled()
 	x.reopen(t)
-	x.want(t, "films/Ein Film %20 (1).mp4", b, true)
+	if v4, _ := x.Holdings(); v4 <= v3 {
+		t.Errorf("version after a restart: got %d, want more than %d", v4, v3)
+	}
 }
 
-func TestTwoProcessesDoNotShareADirectory(t *testing.T) {
+func TestWhatIsExpectedAfterwardsRemovesFilesThatDiffer(t *testing.T) {
 	x := newShelf(t)
-	if _, err := Open(x.o, x.origin); !errors.Is(err, bijou.Conflict) {
-		t.Errorf("got %v, want Conflict", err)
+	good, bad := x.filled(t, "ast_a/1", 1000), x.filled(t, "ast_a/2", 1000)
+	right := bytes.Repeat([]byte("right"), 200)
+	x.origin.files["ast_a/2"] = right
+	err := x.Expect("ast_a", "ttl_a", map[string]Expected{"ast_a/1": {1000, sumOf(good)}, "ast_a/2": {1000, sumOf(right)}})
+	if err != nil || bytes.Equal(bad, right) {
+		t.Fatal(err)
 	}
-}
-
-// Whatever the sizes, places, order and troubles: what a reader gets is the file's own bytes or an error.
-func TestReadersGetTheTrueBytesOrAnError(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		slice := rapid.Int64Range(1, 5000).Draw(r, "slice")
-		x := newShelf(t, func(o *Options) { o.Slice, o.Cap = slice, rapid.Int64Range(20_000, 200_000).Draw(r, "cap") })
-		defer x.Close()
-		size := rapid.IntRange(0, 20_000).Draw(r, "size")
-		b := x.origin.put("ast_a/1", size)
-		if rapid.Bool().Draw(r, "known") {
-			x.Expect("ast_a", "ttl_a", map[string]Expected{"ast_a/1": {int64(size), sumOf(b)}})
-		}
-		var mu sync.Mutex
-		failures := rapid.SliceOfN(rapid.IntRange(-1, 6000), 0, 6).Draw(r, "failures")
-		x.origin.on = func(_ string, _ int64, body io.Reader) (io.Reader, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if len(failures) == 0 {
-				return body, nil
-			}
-			at := failures[0]
-			failures = failures[1:]
-			if at < 0 {
-				return nil, fmt.Errorf("away: %w", bijou.Unavailable)
-			}
-			return io.MultiReader(io.LimitReader(body, int64(at)), iotest.ErrReader(errors.New("reset"))), nil
-		}
-		type span struct{ from, to int64 }
-		spans := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) span {
-			a, z := rapid.Int64Range(0, int64(size)).Draw(r, "from"), rapid.Int64Range(0, int64(size)).Draw(r, "to")
-			return span{min(a, z), max(a, z)}
-		}), 1, 8).Draw(r, "spans")
-		var wg sync.WaitGroup
-		for _, sp := range spans {
-			wg.Go(func() {
-				f, err := x.Get(context.Background(), "ast_a/1")
-				if err != nil {
-					return
-				}
-				defer f.Close()
-				if f.Size != int64(size) {
-					r.Errorf("size %d, want %d", f.Size, size)
-				}
-				if _, err := f.Seek(sp.from, io.SeekStart); err != nil {
-					r.Errorf("seek: %v", err)
-				}
-				got := make([]byte, sp.to-sp.from)
-				n, err := io.ReadFull(f, got)
-				if !bytes.Equal(got[:n], b[sp.from:sp.from+int64(n)]) || err == nil && int64(n) != sp.to-sp.from {
-					r.Errorf("span %v of %d in slices of %d: wrong bytes, %v", sp, size, slice, err)
-				}
-			})
-		}
-		wg.Wait()
-	})
-}
-
-func TestTheHandSparesWhatWasAskedForSinceItPassed(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		var q sieve
-		alive := map[*item]bool{}
-		for range rapid.IntRange(1, 200).Draw(r, "steps") {
-			switch rapid.IntRange(0, 2).Draw(r, "what") {
-			case 0:
-				it := &item{line: line{Name: fmt.Sprintf("a/%d", len(alive))}}
-				it.entry = q.add(it)
-				alive[it] = true
-			case 1:
-				for it := range alive {
-					it.asked.Store(true)
-					break
-				}
-			case 2:
-				unasked := 0
-				for it := range alive {
-					if !it.asked.Load() {
-						unasked++
-					}
-				}
-				it := q.victim()
-				if (it == nil) != (len(alive) == 0) {
-					r.Fatalf("victim %v of %d files", it, len(alive))
-				}
-				if it != nil {
-					if !alive[it] {
-						r.Fatal("a file was thrown out twice")
-					}
-					delete(alive, it)
-					q.remove(it.entry)
-				}
-			}
-		}
-		if q.order.Len() != len(alive) {
-			r.Fatalf("%d files in the queue, %d alive", q.order.Len(), len(alive))
-		}
-	})
-}
-
-func TestSieveKeepsWhatIsPopularBetterThanTheOrderOfArrivalDoes(t *testing.T) {
-	const files, room, requests = 1000, 100, 60_000
-	rng := rand.New(rand.NewPCG(1, 2))
-	zipf := rand.NewZipf(rng, 1.1, 1, files-1)
-	trace := make([]uint64, requests)
-	for i := range trace {
-		trace[i] = zipf.Uint64()
-		if i%10 == 0 {
-			trace[i] = uint64(files + i) // a scan of what nobody asks for twice
-		}
-	}
-	var q sieve
-	kept := map[uint64]*item{}
-	hits := 0
-	for _, id := range trace {
-		if it := kept[id]; it != nil {
-			it.asked.Store(true)
-			hits++
-			continue
-		}
-		if len(kept) == room {
-			it := q.victim()
-			q.remove(it.entry)
-			delete(kept, uint64(it.Size))
-		}
-		it := &item{line: line{Name: "a/b", Size: int64(id)}}
-		it.entry = q.add(it)
-		kept[id] = it
-	}
-	lru, lruHits := []uint64{}, 0
-	for _, id := range trace {
-		at := -1
-		for i, k := range lru {
-			if k == id {
-				at = i
-			}
-		}
-		if at >= 0 {
-			lruHits++
-			lru = append(lru[:at], lru[at+1:]...)
-		} else if len(lru) == room {
-			lru = lru[1:]
-		}
-		lru = append(lru, id)
-	}
-	if hits <= lruHits {
-		t.Errorf("hits of %d requests: got %d, want more than the %d of least-recently-used", requests, hits, lruHits)
-	}
-}
-
-func FuzzParseIndex(f *testing.F) {
-	f.Add([]byte(`{"name":"ast_a/1","size":3,"sha256":"` + strings.Repeat("a", 64) + `"}` + "\n" + `{"name":"ast_a/1","gone":true}` + "\n"))
-	f.Add([]byte(`{"name":"../x","sha256":""}`))
-	f.Add([]byte("\x00\n{"))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		files, dead := parseIndex(bytes.NewReader(raw))
-		if dead < 0 {
-			t.Errorf("%d lines count no more", dead)
-		}
-		for name, l := range files {
-			if checkName(name) != nil || l.Gone || l.Size < 0 || len(l.SHA256) != 64 {
-				t.Errorf("took %+v", l)
-			}
-		}
-	})
-}
-
-func FuzzSafe(f *testing.F) {
-	f.Add("ast_a/1.m4s", "ast_a/.hidden")
-	f.Add("a/%2e", "a/.")
-	f.Fuzz(func(t *testing.T, a, b string) {
-		if checkName(a) != nil || checkName(b) != nil {
-			return
-		}
-		x, y := safe(a), safe(b)
-		if (x == y) != (a == b) {
-			t.Errorf("%q and %q become %q and %q", a, b, x, y)
-		}
-		if filepath.Clean(x) != x || strings.HasPrefix(x, ".") || strings.Contains(x, "/.") || filepath.IsAbs(x) {
-			t.Errorf("%q becomes %q, which is no safe path", a, x)
-		}
-	})
-}
-
-func BenchmarkHit(b *testing.B) {
-	x := newShelf(b)
-	x.want(b, "ast_a/1", x.origin.put("ast_a/1", 200_000), false)
 	x.settled()
-	x.want(b, "ast_a/1", x.origin.files["ast_a/1"], true)
-	b.RunParallel(func(p *testing.PB) {
-		for p.Next() {
-			f, err := x.Get(context.Background(), "ast_a/1")
-			if err != nil {
-				b.Fatal(err)
-			}
-			f.Close()
+	x.want(t, "ast_a/1", good, true)
+	x.want(t, "ast_a/2", right, true) // fetched again
+	x.sound(t)
+}
+
+func TestWhatCannotBeExpectedIsRefused(t *testing.T) {
+	x := newShelf(t)
+	for _, files := range []map[string]Expected{
+		{"ast_b/1": {}}, {"1": {}}, {"ast_a/../1": {}}, {"ast_a/1": {SHA256: "abc"}}, {"ast_a/1": {SHA256: strings.Repeat("x", 64)}},
+	} {
+		if err := x.Expect("ast_a", "ttl_a", files); !errors.Is(err, bijou.Invalid) || x.Known("ast_a") {
+			t.Errorf("%v: got %v, want Invalid", files, err)
 		}
-	})
+	}
+}
+
+func TestAssetsThatNothingIsThereOfAreForgottenInTime(t *testing.T) {
+	x := newShelf(t)
+	b := x.filled(t, "ast_kept/1", 10)
+	if err := x.Expect("ast_kept", "", map[string]Expected{"ast_kept/1": {10, sumOf(b)}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 * maxIdle {
+		id := bijou.AssetID(fmt.Sprintf("ast_%d", i))
+		if err := x.Expect(id, "", map[string]Expected{string(id) + "/1": {}}); err != nil {
+			t.Fatal(err)
+		}
+		if !x.Known(id) {
+			t.Fatalf("asset %d is forgotten at once", i)
+		}
+	}
+	if len(x.assets) > maxIdle+2 {
+		t.Errorf("assets remembered: got %d", len(x.assets))
+	}
+	if !x.Known("ast_kept") {
+		t.Error("an asset that is there is forgotten")
+	}
 }
