@@ -41,8 +41,8 @@ func drawSpan(r *rapid.T, size, slice int64) span {
 
 // trouble is a source that fails in the ways drawn, and then works.
 type trouble struct {
-	mu    sync.Mutex
-	left  []int // the fetches to come: below 0 it is away, from 0 on it breaks off after so many bytes
+	mu   sync.Mutex
+	left []int // the fetches to come: below 0 it is away, from 0 on it breaks off after so many bytes
 }
 
 func (d *trouble) spoil(_ context.Context, _ string, _ int64, got Fetched) (Fetched, error) {
