@@ -81,6 +81,8 @@ type Deps struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	// Patience is with those who send or take slowly; DefaultPatience where nothing is said.
+	Patience Patience
 }
 
 // Origin is where an appliance fetches what it misses.
@@ -114,6 +116,9 @@ type Service struct {
 // New assembles the room.
 func New(d Deps) *Service {
 	s := &Service{Deps: d, gate: newGate(), state: bijou.ApplianceServing, known: -1, peers: &peers{now: d.Now}, toFetch: make(chan ahead, maxAhead)}
+	if s.Patience == (Patience{}) {
+		s.Patience = DefaultPatience
+	}
 	s.gate.set(d.Keys, nil, nil)
 	if d.Config.TLSCert != "" {
 		s.certificate = &certificate{certFile: d.Config.TLSCert, keyFile: d.Config.TLSKey, now: d.Now, log: d.Log}

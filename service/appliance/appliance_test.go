@@ -176,7 +176,7 @@ func (b *box) warm(t *testing.T, path string) {
 	t.Fatalf("%s is never served from disk", path)
 }
 
-// counted returns the value of a counter.
+// counted returns the value of a counter or a gauge.
 func (b *box) counted(t *testing.T, name string) float64 {
 	t.Helper()
 	families, err := b.metrics.Gather()
@@ -185,10 +185,10 @@ func (b *box) counted(t *testing.T, name string) float64 {
 	}
 	for _, f := range families {
 		if f.GetName() == name {
-			return f.GetMetric()[0].GetCounter().GetValue()
+			return f.GetMetric()[0].GetCounter().GetValue() + f.GetMetric()[0].GetGauge().GetValue()
 		}
 	}
-	t.Fatalf("there is no counter %s", name)
+	t.Fatalf("nothing is counted as %s", name)
 	return 0
 }
 

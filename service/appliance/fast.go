@@ -124,13 +124,15 @@ func (l *lane) stop() {
 // fastConn is a connection in the fast lane.
 type fastConn struct {
 	*net.TCPConn
-	raw    syscall.RawConn
-	client netip.Addr
-	buf    []byte // what came and was not answered yet; nil while nothing did
-	got    int    // of the last read
-	err    error
-	wait   func(fd uintptr) bool // reads into buf; kept, so that waiting makes no garbage
+	raw      syscall.RawConn
+	client   netip.Addr
+	patience Patience
+	buf      []byte // what came and was not answered yet; nil while nothing did
+	got      int    // of the last read
+	err      error
+	wait     func(fd uintptr) bool // reads into buf; kept, so that waiting makes no garbage
 
+	begun           bool      // a head has begun, and has a deadline of its own
 	readBy, writeBy time.Time // deadlines as they are set
 }
 
@@ -139,7 +141,7 @@ var heads = sync.Pool{New: func() any { b := make([]byte, 0, http1.MaxHead); ret
 
 // enter takes a connection in, unless the lane is ending.
 func (l *lane) enter(tcp *net.TCPConn) (*fastConn, bool) {
-	c := &fastConn{TCPConn: tcp}
+	c := &fastConn{TCPConn: tcp, patience: l.s.Patience}
 	c.wait = c.readOnce
 	var err error
 	if c.raw, err = tcp.SyscallConn(); err != nil {
@@ -211,7 +213,7 @@ func (l *lane) requests(c *fastConn) net.Conn {
 			return nil
 		}
 		rest := copy(c.buf, c.buf[n:])
-		c.buf = c.buf[:rest]
+		c.buf, c.begun = c.buf[:rest], false
 		if rest == 0 {
 			c.release()
 		}
@@ -254,11 +256,15 @@ func (c *fastConn) release() {
 
 // more waits for more of a request, or for the next, and tells whether any came.
 func (c *fastConn) more() bool {
-	limit := idleTime
-	if len(c.buf) > 0 {
-		limit = headerTime // a request has begun: its head comes at once
+	by, stale := time.Now().Add(idleTime), false
+	switch {
+	case len(c.buf) == 0:
+		stale = c.readBy.Sub(by) < -deadlineSlack || c.readBy.After(by)
+	case !c.begun:
+		// Its head comes at once, and however many pieces it comes in, they share the time.
+		by, stale, c.begun = time.Now().Add(c.patience.Head), true, true
 	}
-	if by := time.Now().Add(limit); len(c.buf) > 0 || c.readBy.Sub(by) < -deadlineSlack || c.readBy.After(by) {
+	if stale {
 		if c.SetReadDeadline(by) != nil {
 			return false
 		}
@@ -279,10 +285,6 @@ func (c *fastConn) readOnce(fd uintptr) bool {
 		c.buf = *heads.Get().(*[]byte) // nothing else is put in
 	}
 	at := len(c.buf)
-	if at == cap(c.buf) {
-		c.err = errors.New("the head is too long")
-		return true
-	}
 	n, err := ignoringEINTR(func() (int, error) { return unix.Read(int(fd), c.buf[at:cap(c.buf)]) })
 	if errors.Is(err, unix.EAGAIN) {
 		if at == 0 {
@@ -360,11 +362,10 @@ func (l *lane) answer(c *fastConn, req http1.Request) (done, again bool) {
 
 // timed gives the connection the time that the slowest reader may take for so many bytes.
 func (c *fastConn) timed(length int64) bool {
-	needs := time.Now().Add(time.Duration(length/slowest) * time.Second)
-	if c.writeBy.Sub(needs) > grace-deadlineSlack {
+	by := time.Now().Add(c.patience.forAnswer(length))
+	if by.Sub(c.writeBy) < min(deadlineSlack, c.patience.Grace/2) {
 		return true
 	}
-	by := needs.Add(grace)
 	if c.SetWriteDeadline(by) != nil {
 		return false
 	}

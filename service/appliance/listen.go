@@ -18,7 +18,6 @@ import (
 
 // Bounds for strangers who send slowly or much, or take what they asked for slowly.
 const (
-	headerTime  = 5 * time.Second
 	headerBytes = 16 << 10
 	idleTime    = 65 * time.Second
 	// certificateAge is how long a certificate is used before its files are looked at again.
@@ -27,10 +26,25 @@ const (
 	lastWords = 5 * time.Second
 )
 
+// Patience is how long the appliance waits for those who send or take slowly: connections are for those who watch.
+type Patience struct {
+	Head    time.Duration // in which a request's head comes, once it has begun
+	Grace   time.Duration // in which an answer is taken, whatever its length
+	Slowest int64         // bytes a second beyond that
+}
+
+// DefaultPatience holds with the slowest who could still listen: 64 kb/s is less than sound alone needs.
+var DefaultPatience = Patience{Head: 5 * time.Second, Grace: time.Minute, Slowest: 8 << 10}
+
+// forAnswer is the time in which an answer of so many bytes is to be taken.
+func (p Patience) forAnswer(length int64) time.Duration {
+	return p.Grace + time.Duration(length/p.Slowest)*time.Second
+}
+
 // server returns the HTTP server of viewers: HTTP/1.1 and cleartext HTTP/2, or with a certificate both over TLS.
 func (s *Service) server() *http.Server {
 	srv := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTime, MaxHeaderBytes: headerBytes, IdleTimeout: idleTime,
+		Handler: s, ReadHeaderTimeout: s.Patience.Head, MaxHeaderBytes: headerBytes, IdleTimeout: idleTime,
 		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // broken connections are the client's matter
 		ConnState: s.connState,
 	}

@@ -32,12 +32,6 @@ const (
 	forever = "public, max-age=31536000, immutable"
 )
 
-// Whoever takes an answer slower than slowest, after a minute's grace, is cut off: connections are for those who watch.
-const (
-	grace   = time.Minute
-	slowest = 8 << 10 // bytes a second, 64 kb/s: less than sound alone needs
-)
-
 // ServeHTTP answers GET and HEAD of grant.Prefix + token + "/" + asset + "/" + file. Requests need no CORS preflight (Fetch standard,
 // safelisted method and headers), and answers cache under the path without the grant, since files never change.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -50,7 +44,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Now().Add(grace)) // a writer without deadlines, as in a test, has no connection that could hang
+	_ = control.SetWriteDeadline(time.Now().Add(s.Patience.Grace)) // a writer without deadlines, as in a test, has no connection that could hang
 	switch {
 	case r.URL.Path == "/livez":
 		h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -85,7 +79,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.Close()
-	_ = control.SetWriteDeadline(time.Now().Add(grace + time.Duration(f.Size/slowest)*time.Second)) // as above
+	_ = control.SetWriteDeadline(time.Now().Add(s.Patience.forAnswer(f.Size))) // as above
 	s.answer(w, r, asset, file, f)
 }
 

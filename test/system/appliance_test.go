@@ -3,6 +3,7 @@ package system_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -237,6 +238,7 @@ func TestAnApplianceStandsInFrontOfAnyOriginWithoutTheRest(t *testing.T) {
 	if got := status(t, strings.Replace(path, "/one/", "/two/", 1)+"x"); got != http.StatusForbidden {
 		t.Errorf("a path that the grant is not for: %d", got)
 	}
+	trickled(t, b)
 	origin.Close()
 	if got := status(t, path+"part%201.bin"); got != http.StatusOK {
 		t.Errorf("without the origin: %d", got)
@@ -247,4 +249,28 @@ func TestAnApplianceStandsInFrontOfAnyOriginWithoutTheRest(t *testing.T) {
 	if err := b.cmd.Wait(); err != nil {
 		t.Errorf("it ends with %v", err)
 	}
+}
+
+// trickled sends a head in small pieces, which has no more time than one that comes at once: five seconds.
+func trickled(t *testing.T, b *box) {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(b.address, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /livez HTTP/1.1\r\nX-Slow: "); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for time.Since(begin) < 15*time.Second {
+		if err := c.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return // ended by the box
+		}
+		_, _ = io.WriteString(c, "a") // where the box has ended it, the next read tells
+	}
+	t.Error("a head that trickles in keeps its connection for more than 15 s")
 }
