@@ -50,7 +50,7 @@ test-browser: build ## The member site in a real browser, against the built bina
 	@dist/need ffmpeg chromium
 	@PATH="$$(dist/node):$$PATH"; cd test/browser; npm ci --no-audit --no-fund --silent; BIJOU=$(CURDIR)/$(BIJOU) npm test --silent
 
-test-failover: build ## Three players and the site, each with the box that serves them struck in four ways (six minutes)
+test-failover: build ## Three players and the site, each with the box that serves them struck in four ways (nine minutes)
 	@dist/need ffmpeg chromium
 	@PATH="$$(dist/node):$$PATH"; cd test/browser; npm ci --no-audit --no-fund --silent; BIJOU=$(CURDIR)/$(BIJOU) npm run --silent failover
 

@@ -44,8 +44,8 @@ func MPD(a bijou.Asset, r bijou.Routes) ([]byte, error) {
 		m.BaseURLs = append(m.BaseURLs, baseURL{location, p.Base})
 	}
 	if r.Steering != "" {
-		// No @defaultServiceLocation: the first BaseURL is the default anyway, and Shaka Player 5 takes the named one for the only one once it has
-		// given up on a host.
+		// No @defaultServiceLocation: the first BaseURL is the default anyway. Shaka Player 5 gives up hosts, whatever the port, so that two appliances
+		// of one host go together, and then takes the named one for the only one, dead or not; without a name it tries all.
 		m.Steering = &contentSteering{r.Steering}
 	}
 	m.Period.add(picture(a.Video))

@@ -19,7 +19,7 @@ async function freePort(host) {
   return port;
 }
 
-/** An appliance that has joined a service. Each has a host of its own, as boxes have, since players judge hosts. */
+/** An appliance that has joined a service. */
 export class Box {
   static async join(service, host) {
     const box = new Box();
