@@ -424,7 +424,7 @@ func (s *Service) appendHead(b []byte, a reply, mediaType, tag string) []byte {
 
 // send sends the head and the file's part, and returns how much of the part went out.
 func (c *fastConn) send(a reply) (int64, error) {
-	disk, ok := a.file.OnDisk()
+	disk, ok := a.file.Shared()
 	if a.length == 0 {
 		_, err := c.Write(a.head)
 		return 0, err

@@ -43,7 +43,7 @@ func (s *Shelf) Get(ctx context.Context, name string) (*File, error) {
 // hit opens a file that is in the books. Its hash is computed where that was not done yet in this process, or where it looks different since.
 func (s *Shelf) hit(ctx context.Context, it *item) (*File, error) {
 	for range patient {
-		f, now, err := s.openItem(it)
+		h, now, err := s.handleOf(it)
 		if err != nil {
 			return nil, s.unopened(it, err)
 		}
@@ -53,10 +53,10 @@ func (s *Shelf) hit(ctx context.Context, it *item) (*File, error) {
 			s.n.hits.Add(1)
 			return &File{
 				Name: it.name, MediaType: it.mediaType, ETag: it.etag, SHA256: it.sum.String(), Size: it.size, Modified: it.modified,
-				Hit: true, From: it.from, s: s, ctx: ctx, disk: f, item: it,
+				Hit: true, From: it.from, s: s, ctx: ctx, disk: h, item: it,
 			}, nil
 		}
-		if err := errors.Join(f.Close(), s.verify(ctx, it, now)); err != nil {
+		if err := errors.Join(h.release(), s.verify(ctx, it, now)); err != nil {
 			return nil, err
 		}
 	}

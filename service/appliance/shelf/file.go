@@ -24,7 +24,8 @@ type File struct {
 
 	s    *Shelf
 	ctx  context.Context
-	disk *os.File // where it is whole and checked
+	disk *handle  // where it is whole and checked
+	own  *os.File // what OnDisk gave out
 	item *item    // of disk
 	fill *fill    // being fetched
 	pass *passage // served without being kept
@@ -36,13 +37,32 @@ type File struct {
 // OnDisk returns the file itself where it is whole and its hash is right, so that the system can send it without a copy. Its position is the caller's to
 // use; Close closes it. When its asset is removed, or the file is found corrupt, it is cut to nothing: what sends it then finds its end too early.
 func (f *File) OnDisk() (*os.File, bool) {
+	if _, ok := f.Shared(); !ok {
+		return nil, false
+	}
+	if f.own == nil {
+		file, now, err := f.s.openItem(f.item)
+		if err != nil {
+			return nil, false // it is read as it is open already
+		}
+		if seen := f.item.seen.Load(); seen == nil || *seen != now {
+			file.Close()
+			return nil, false
+		}
+		f.own = file
+	}
+	return f.own, true
+}
+
+// Shared is OnDisk for who needs no position: several readers have the same file, which has one.
+func (f *File) Shared() (*os.File, bool) {
 	if f.disk == nil && f.fill != nil && !f.done {
 		f.adoptWhole()
 	}
 	if f.disk == nil || f.item.cut.Load() || f.done {
 		return nil, false
 	}
-	return f.disk, true
+	return f.disk.file, true
 }
 
 // adoptWhole opens the file itself once its fill has ended well.
@@ -53,15 +73,15 @@ func (f *File) adoptWhole() {
 	if it == nil || it.gone.Load() {
 		return
 	}
-	file, now, err := f.s.openItem(it)
+	h, now, err := f.s.handleOf(it)
 	if err != nil {
 		return // it is read by way of the fill
 	}
 	if seen := it.seen.Load(); seen == nil || *seen != now {
-		file.Close()
+		_ = h.release() // it was read alone
 		return
 	}
-	f.disk, f.item = file, it
+	f.disk, f.item = h, it
 }
 
 // Read implements io.Reader: from where the last Read or Seek ended. Of a file that is being fetched it waits for the bytes. It fails with NotFound when
@@ -100,7 +120,7 @@ func (f *File) readSome(b []byte, at int64) (int, error) {
 	for {
 		switch {
 		case f.disk != nil:
-			return f.readDisk(f.disk, f.item, b, at)
+			return f.readDisk(f.disk.file, f.item, b, at)
 		case f.pass != nil:
 			return f.pass.read(b, at)
 		}
@@ -175,7 +195,10 @@ func (f *File) Close() error {
 	f.done = true
 	var err error
 	if f.disk != nil {
-		err = f.disk.Close()
+		err = f.disk.release()
+	}
+	if f.own != nil {
+		err = errors.Join(err, f.own.Close())
 	}
 	if f.fill != nil {
 		f.fill.leave()

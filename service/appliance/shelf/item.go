@@ -40,10 +40,11 @@ type item struct {
 	from            string
 	asset           *asset
 
-	seen    atomic.Pointer[stamp] // how the file looked when its hash was last found right in this process
-	checked atomic.Int64          // when that was, in Unix nanoseconds; 0 for never
-	gone    atomic.Bool           // it is not in the books any more
-	cut     atomic.Bool           // and whoever reads it stops: it was removed with its asset, or is corrupt
+	seen    atomic.Pointer[stamp]  // how the file looked when its hash was last found right in this process
+	checked atomic.Int64           // when that was, in Unix nanoseconds; 0 for never
+	gone    atomic.Bool            // it is not in the books any more
+	open    atomic.Pointer[handle] // of it, while it stays open
+	cut     atomic.Bool            // and whoever reads it stops: it was removed with its asset, or is corrupt
 }
 
 // stamp is how a file looks from outside. Whoever changes what is in it changes the stamp.
@@ -119,6 +120,7 @@ func (s *Shelf) forget(it *item) bool {
 	sh.mu.Lock()
 	delete(sh.items, it.name)
 	sh.mu.Unlock()
+	it.letGo()
 	s.queue.remove(&it.node)
 	s.held -= it.size
 	s.files--

@@ -84,9 +84,9 @@ func TestAReaderOfAFileThatIsThrownOutReadsOn(t *testing.T) {
 	}
 	wantSpan(t, hit, b, 0, 20_000)
 	wantSpan(t, filled, c, 0, 20_000)
-	if disk, ok := hit.OnDisk(); !ok {
+	if disk, ok := hit.Shared(); !ok {
 		t.Error("the file itself is not offered any more")
-	} else if got, err := io.ReadAll(disk); err != nil || !bytes.Equal(got, b) {
+	} else if got, err := io.ReadAll(io.NewSectionReader(disk, 0, 20_000)); err != nil || !bytes.Equal(got, b) {
 		t.Errorf("the file itself: got %d bytes, %v", len(got), err)
 	}
 	x.sound(t)

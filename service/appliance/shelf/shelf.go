@@ -112,6 +112,8 @@ type Shelf struct {
 	end    context.CancelFunc
 	work   sync.WaitGroup
 
+	handles openFiles
+
 	checksMu sync.Mutex
 	checks   map[*item]*check
 
@@ -252,6 +254,7 @@ func (s *Shelf) Close() error {
 		}
 	}
 	s.work.Wait()
+	s.handles.close()
 	if err := s.lock.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return s.failure("close", err)
 	}
