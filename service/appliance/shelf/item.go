@@ -50,7 +50,7 @@ type item struct {
 // stamp is how a file looks from outside. Whoever changes what is in it changes the stamp.
 type stamp struct {
 	size         int64
-	inode        uint64
+	inode, links uint64 // without links it is gone, in whichever tick of the file system's clock that was
 	mtime, ctime syscall.Timespec
 }
 
@@ -64,7 +64,7 @@ func stampOf(f *os.File) (stamp, error) {
 		if err != nil {
 			return stamp{}, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
 		}
-		return stamp{st.Size, st.Ino, st.Mtim, st.Ctim}, nil
+		return stamp{st.Size, st.Ino, uint64(st.Nlink), st.Mtim, st.Ctim}, nil
 	}
 }
 
