@@ -48,6 +48,7 @@ func TestARecordThatWasAppendedOutlivesAKillAndNoAppendIsHalfThere(t *testing.T)
 		if err != nil {
 			t.Fatal(err)
 		}
+		ack(fmt.Sprint("commit ", next)) // what the last child committed and could not tell any more
 		first := len(readEnd(t, l, "facts", 0))
 		for w := range writers {
 			go func() {
