@@ -531,6 +531,8 @@ export interface components {
             viewing: components["schemas"]["Viewing"];
         };
         Fact: {
+            /** @description Which appliance the last segment came from. */
+            appliance?: string;
             /**
              * Format: date-time
              * @description When the service took it in.
@@ -541,6 +543,11 @@ export interface components {
              * @description Rate of the rendition in bits a second.
              */
             bps?: number;
+            /**
+             * @description Why the player gave up, to be counted by.
+             * @enum {string}
+             */
+            cause?: "network" | "refused" | "manifest" | "media" | "timeout" | "other";
             /**
              * Format: int64
              * @description Time to the first frame, or length of the stall, in milliseconds.
@@ -555,12 +562,19 @@ export interface components {
             kind: "start" | "first_frame" | "heartbeat" | "pause" | "seek" | "stall" | "rate" | "end" | "error";
             /**
              * Format: int64
+             * @description How long pictures moved since the fact before, in milliseconds of the clock.
+             */
+            played_ms?: number;
+            /** @description Which player reports, such as bijou-web/1. */
+            player?: string;
+            /**
+             * Format: int64
              * @description Milliseconds from the start of the title.
              */
             position_ms: number;
             /** @description Who was watching; absent for a guest. */
             profile?: string;
-            /** @description Why the player gave up. */
+            /** @description Why the player gave up, in words. */
             reason?: string;
             /** Format: int64 */
             runtime_ms?: number;
@@ -571,6 +585,8 @@ export interface components {
             seq: number;
             session: string;
             title: string;
+            /** @description Zone of the appliance. */
+            zone?: string;
         };
         JoinToken: {
             /** Format: date-time */
