@@ -121,6 +121,8 @@ type Revocation struct {
 type RevocationStore interface {
 	// Revoke keeps the revocation. Of two of one session the later Until holds. Once it returns, that survives a kill.
 	Revoke(ctx context.Context, r Revocation) error
+	// Revoked tells whether a revocation of the viewing, with Until after now, is kept.
+	Revoked(ctx context.Context, id SessionID, now time.Time) (bool, error)
 	// Revocations returns those whose Until is after now, in order of session.
 	Revocations(ctx context.Context, now time.Time) ([]Revocation, error)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -54,6 +55,11 @@ func (w *world) Steer(_ context.Context, v bijou.Viewing) (bijou.Decision, error
 func (w *world) Revoke(_ context.Context, r bijou.Revocation) error {
 	w.revoked = append(w.revoked, r)
 	return w.fail
+}
+
+// Revoked implements bijou.RevocationStore.
+func (w *world) Revoked(_ context.Context, id bijou.SessionID, now time.Time) (bool, error) {
+	return slices.ContainsFunc(w.revoked, func(r bijou.Revocation) bool { return r.Session == id && r.Until.After(now) }), nil
 }
 
 // Revocations implements bijou.RevocationStore.
