@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -79,13 +80,48 @@ func OpenStudio(ctx context.Context, c Config, log *slog.Logger) (*Studio, error
 	}
 	select {
 	case <-ready:
-		return &Studio{studioMethods: r.studio, close: done}, nil
+		return &Studio{studioMethods: auditedStudio{r.studio, r.operators.Audit}, close: done}, nil
 	case err := <-ended:
 		stop()
 		s.close()
 		data.close()
 		return nil, err
 	}
+}
+
+// auditedStudio notes what the command line changes in a data directory that no service holds, as the door does where one runs.
+type auditedStudio struct {
+	studioMethods
+	audit rpc.Auditor
+}
+
+// local is an action of the command line.
+func local(method string, on map[string]string) bijou.Action {
+	maps.DeleteFunc(on, func(_, value string) bool { return value == "" })
+	c := bijou.LocalCaller
+	return bijou.Action{Operator: c.Operator, Name: c.OperatorName, Role: c.Role, Method: method, On: on}
+}
+
+// AddSource is that of studioMethods.
+func (s auditedStudio) AddSource(ctx context.Context, name string, r io.Reader) (studio.Source, error) {
+	return rpc.Act(ctx, s.audit, local("POST /api/v1/studio/sources", map[string]string{"name": name}), func() (studio.Source, error) {
+		return s.studioMethods.AddSource(ctx, name, r)
+	})
+}
+
+// AddTitle is that of studioMethods.
+func (s auditedStudio) AddTitle(ctx context.Context, in studio.AddTitle) (bijou.Title, error) {
+	return rpc.Act(ctx, s.audit, local("POST /api/v1/studio/titles", map[string]string{"source": string(in.Source), "name": in.Name}), func() (bijou.Title, error) {
+		return s.studioMethods.AddTitle(ctx, in)
+	})
+}
+
+// RemoveTitle is that of studioMethods.
+func (s auditedStudio) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
+	_, err := rpc.Act(ctx, s.audit, local("DELETE /api/v1/studio/titles/{id}", map[string]string{"id": string(id)}), func() (struct{}, error) {
+		return struct{}{}, s.studioMethods.RemoveTitle(ctx, id)
+	})
+	return err
 }
 
 // tidyTime is how long a command waits until the files of titles that it removed, or that failed, are gone. What is left by then goes when

@@ -22,11 +22,12 @@ import (
 // Deps are what the room works with.
 type Deps struct {
 	Sessions      bijou.Sessions
+	Operators     bijou.Operators
 	API           http.Handler // the rooms' public methods
 	Site          fs.FS        // the built member site, index.html at its root
 	OpenAPI       []byte       // the document at /api/v1/openapi.json
-	OperatorToken string       // who sends it is an operator
-	SessionCookie string       // name of the cookie that carries a session token
+	OperatorToken string       // who sends it is the local administrator
+	SessionCookie string       // name of the cookie that carries a member's session token
 }
 
 // Service is the door.
@@ -125,27 +126,39 @@ func (s *Service) caller(r *http.Request) (bijou.Caller, error) {
 	if token, ok := bearer(r); ok {
 		sum := sha256.Sum256([]byte(token))
 		if s.OperatorToken != "" && subtle.ConstantTimeCompare(sum[:], s.operator[:]) == 1 {
-			return bijou.Caller{Operator: true}, nil
+			return bijou.LocalCaller, nil
+		}
+		if strings.HasPrefix(token, bijou.ProgramTokenPrefix) {
+			return s.Operators.AuthenticateOperator(r.Context(), token, bijou.TokenProgram)
 		}
 		return s.Sessions.Authenticate(r.Context(), token)
 	}
-	cookie, err := r.Cookie(s.SessionCookie)
-	if err != nil || cookie.Value == "" {
+	caller, err := whose(r, s.SessionCookie, s.Sessions.Authenticate)
+	if err != nil {
+		return caller, err
+	}
+	operator, err := whose(r, rpc.OperatorCookie, func(ctx context.Context, token string) (bijou.Caller, error) {
+		return s.Operators.AuthenticateOperator(ctx, token, bijou.TokenSession)
+	})
+	caller.Operator, caller.OperatorName, caller.Role, caller.OperatorToken = operator.Operator, operator.OperatorName, operator.Role, operator.OperatorToken
+	return caller, err
+}
+
+// whose returns the caller whom the cookie's token belongs to: a guest where it holds no more, or there is none.
+func whose(r *http.Request, cookie string, authenticate func(context.Context, string) (bijou.Caller, error)) (bijou.Caller, error) {
+	c, err := r.Cookie(cookie)
+	if err != nil || c.Value == "" {
 		return bijou.Caller{}, nil
 	}
-	return s.member(r.Context(), cookie.Value)
+	caller, err := authenticate(r.Context(), c.Value)
+	if errors.Is(err, bijou.Denied) {
+		return bijou.Caller{}, nil
+	}
+	return caller, err
 }
 
 // bearer returns the token of the Authorization header. The scheme's name has no case (RFC 9110 section 11.1).
 func bearer(r *http.Request) (string, bool) {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
-}
-
-func (s *Service) member(ctx context.Context, token string) (bijou.Caller, error) {
-	caller, err := s.Sessions.Authenticate(ctx, token)
-	if errors.Is(err, bijou.Denied) {
-		return bijou.Caller{}, nil
-	}
-	return caller, err
 }

@@ -37,6 +37,22 @@ func (sessions) Authenticate(_ context.Context, token string) (bijou.Caller, err
 	return bijou.Caller{}, fmt.Errorf("the sign-in has ended: %w", bijou.Denied)
 }
 
+// operators knows one operator by two tokens.
+type operators struct{}
+
+// AuthenticateOperator implements bijou.Operators.
+func (operators) AuthenticateOperator(_ context.Context, token string, kind bijou.OperatorTokenKind) (bijou.Caller, error) {
+	switch {
+	case token == "operator" && kind == bijou.TokenSession, token == "bijou_op_1" && kind == bijou.TokenProgram:
+		return ada, nil
+	case token == "down":
+		return bijou.Caller{}, fmt.Errorf("members do not answer: %w", bijou.Unavailable)
+	}
+	return bijou.Caller{}, fmt.Errorf("the token has ended: %w", bijou.Denied)
+}
+
+var ada = bijou.Caller{Operator: "opr_1", OperatorName: "ada", Role: bijou.RoleOperator, OperatorToken: "tok_1"}
+
 // heard is what the rooms behind the door are told.
 type heard struct {
 	calls  int
@@ -63,7 +79,7 @@ func newDoor(t *testing.T) (*gateway.Service, *heard) {
 		fmt.Fprint(w, "room")
 	})
 	return gateway.New(gateway.Deps{
-		Sessions: sessions{}, API: api, OpenAPI: []byte(`{"openapi":"3.1.0"}`), OperatorToken: operatorToken, SessionCookie: "bijou_session",
+		Sessions: sessions{}, Operators: operators{}, API: api, OpenAPI: []byte(`{"openapi":"3.1.0"}`), OperatorToken: operatorToken, SessionCookie: "bijou_session",
 		Site: fstest.MapFS{
 			"index.html":           {Data: []byte(page)},
 			"favicon.svg":          {Data: []byte("<svg/>")},
@@ -87,7 +103,7 @@ func ask(h http.Handler, verb, path string, headers ...string) *httptest.Respons
 
 func TestTheDoorFindsOutWhoAsks(t *testing.T) {
 	door, room := newDoor(t)
-	guest, operator := bijou.Caller{}, bijou.Caller{Operator: true}
+	guest, operator := bijou.Caller{}, bijou.LocalCaller
 	check := func(name string, want bijou.Caller, headers ...string) {
 		t.Helper()
 		want.Address, want.Host = "192.0.2.9", "bijou.example"
@@ -111,6 +127,14 @@ func TestTheDoorFindsOutWhoAsks(t *testing.T) {
 	check("scheme in lower case", member, "Authorization", "bearer member")
 	check("operator's token", operator, "Authorization", "Bearer "+operatorToken)
 	check("token before cookie", operator, "Authorization", "Bearer "+operatorToken, "Cookie", "bijou_session=member")
+	check("operator's cookie", ada, "Cookie", "bijou_operator=operator")
+	both := member
+	both.Operator, both.OperatorName, both.Role, both.OperatorToken = ada.Operator, ada.OperatorName, ada.Role, ada.OperatorToken
+	check("member's and operator's cookie", both, "Cookie", "bijou_session=member; bijou_operator=operator")
+	check("member's and ended operator's cookie", member, "Cookie", "bijou_session=member; bijou_operator=old")
+	check("a program's token in a cookie", guest, "Cookie", "bijou_operator=bijou_op_1")
+	check("an operator's token in a member's cookie", guest, "Cookie", "bijou_session=operator")
+	check("a program's token", ada, "Authorization", "Bearer bijou_op_1")
 	check("another scheme", guest, "Authorization", "Basic bWVtYmVyOg==")
 }
 
@@ -127,6 +151,9 @@ func TestATokenThatDoesNotHoldIsRefusedWhereACookieIsNot(t *testing.T) {
 	check("no token", http.StatusUnauthorized, "Authorization", "Bearer ")
 	check("part of the operator's token", http.StatusUnauthorized, "Authorization", "Bearer "+operatorToken[:20])
 	check("unknown token beside a cookie that holds", http.StatusUnauthorized, "Authorization", "Bearer old", "Cookie", "bijou_session=member")
+	check("unknown program", http.StatusUnauthorized, "Authorization", "Bearer bijou_op_2")
+	check("an operator's session as a program's token", http.StatusUnauthorized, "Authorization", "Bearer operator")
+	check("operators that do not answer", http.StatusServiceUnavailable, "Cookie", "bijou_operator=down")
 	check("members that do not answer", http.StatusServiceUnavailable, "Cookie", "bijou_session=down")
 }
 
@@ -140,7 +167,7 @@ func TestWithoutAnOperatorTokenNobodyIsOperator(t *testing.T) {
 func TestForgedHeadersStayOutside(t *testing.T) {
 	door, room := newDoor(t)
 	ask(door, "GET", "/api/v1/me",
-		rpc.CallerHeader, `{"operator":true}`, rpc.CallerHeader, `{"account":"acc_2"}`, "bijou-caller", `{"operator":true}`,
+		rpc.CallerHeader, `{"role":"administrator"}`, rpc.CallerHeader, `{"account":"acc_2"}`, "bijou-caller", `{"role":"administrator"}`,
 		rpc.TimeoutHeader, "1", "BIJOU-ANYTHING", "x", "Accept-Language", "en")
 	if room.caller != (bijou.Caller{Address: "192.0.2.9", Host: "bijou.example"}) {
 		t.Errorf("the room hears of %+v, want a guest", room.caller)

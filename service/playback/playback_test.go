@@ -221,7 +221,7 @@ func TestGuestsPlayWhereTheConfigurationSaysSo(t *testing.T) {
 		if _, err := s.Renew(as(bijou.Caller{}), playback.Renewal{Grant: play.Grant}); (err == nil) != allowed || err != nil && !errors.Is(err, bijou.Denied) {
 			t.Errorf("guests allowed %v: Renew as guest = %v", allowed, err)
 		}
-		if _, err := s.Start(as(bijou.Caller{Operator: true}), playback.StartPlay{Title: "ttl_film"}); err != nil {
+		if _, err := s.Start(as(bijou.LocalCaller), playback.StartPlay{Title: "ttl_film"}); err != nil {
 			t.Errorf("guests allowed %v: Start as operator = %v", allowed, err)
 		}
 	}

@@ -25,9 +25,9 @@ type Source struct {
 
 // AddTitle asks for a title to be made of a source.
 type AddTitle struct {
-	Source   bijou.SourceID  `json:"source" doc:"The film, as it was handed in."`
+	Source   bijou.SourceID  `json:"source" audit:"true" doc:"The film, as it was handed in."`
 	Text     []TextSource    `json:"text,omitempty" maxItems:"100"`
-	Name     string          `json:"name,omitempty" maxLength:"300" doc:"What viewers read; made from the file's name where absent."`
+	Name     string          `json:"name,omitempty" audit:"true" maxLength:"300" doc:"What viewers read; made from the file's name where absent."`
 	Kind     bijou.TitleKind `json:"kind,omitempty" enum:"film,episode" doc:"film where absent."`
 	Parent   bijou.TitleID   `json:"parent,omitempty" doc:"The season of an episode."`
 	Number   int             `json:"number,omitempty" minimum:"0" doc:"Place of an episode within its season, from 1."`
@@ -77,10 +77,10 @@ const addTimeout = 2 * time.Minute
 var (
 	addSource = rpc.Upload[NewSource, Source]{Verb: "POST", Path: "/api/v1/studio/sources", Summary: "Hand in a film or a text track", Needs: rpc.Operator, Status: http.StatusCreated}
 	addTitle  = rpc.Call[AddTitle, bijou.Title]{Verb: "POST", Path: "/api/v1/studio/titles", Summary: "Make a title of what was handed in", Needs: rpc.Operator, Status: http.StatusCreated, Timeout: addTimeout}
-	listAll   = rpc.Call[AllTitles, bijou.TitlePage]{Verb: "GET", Path: "/api/v1/studio/titles", Summary: "All titles, also those in work", Needs: rpc.Operator}
-	showTitle = rpc.Call[OneTitle, bijou.Title]{Verb: "GET", Path: "/api/v1/studio/titles/{id}", Summary: "One title, whatever its state", Needs: rpc.Operator}
+	listAll   = rpc.Call[AllTitles, bijou.TitlePage]{Verb: "GET", Path: "/api/v1/studio/titles", Summary: "All titles, also those in work", Needs: rpc.Viewer}
+	showTitle = rpc.Call[OneTitle, bijou.Title]{Verb: "GET", Path: "/api/v1/studio/titles/{id}", Summary: "One title, whatever its state", Needs: rpc.Viewer}
 	remove    = rpc.Call[OneTitle, struct{}]{Verb: "DELETE", Path: "/api/v1/studio/titles/{id}", Summary: "Remove a title and its files", Needs: rpc.Operator}
-	progress  = rpc.Stream[OneTitle, Progress]{Verb: "GET", Path: "/api/v1/studio/titles/{id}/progress", Summary: "Follow the work on a title", Needs: rpc.Operator}
+	progress  = rpc.Stream[OneTitle, Progress]{Verb: "GET", Path: "/api/v1/studio/titles/{id}/progress", Summary: "Follow the work on a title", Needs: rpc.Viewer}
 )
 
 // Routes are the room's methods as served.

@@ -278,7 +278,7 @@ func add(t *testing.T, r room, name, content string) bijou.TitleID {
 }
 
 func asOperator(t *testing.T) context.Context {
-	return bijou.WithCaller(t.Context(), bijou.Caller{Operator: true})
+	return bijou.WithCaller(t.Context(), bijou.LocalCaller)
 }
 
 // follow follows the work until its end and returns all that was told, and how it ended.
