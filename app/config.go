@@ -2,13 +2,12 @@
 package app
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
-	"bijou"
 	"bijou/kit/conf"
 	"bijou/service/appliance"
 	"bijou/service/members"
@@ -42,13 +41,10 @@ type Facts struct {
 
 // Check refuses, as Invalid, what the log cannot work with.
 func (f Facts) Check() error {
-	if f.Retain < 1<<20 {
-		return fmt.Errorf("retain is %d bytes: it must be at least 1MiB: %w", f.Retain, bijou.Invalid)
-	}
-	if f.RetainFor < time.Hour {
-		return fmt.Errorf("retain_for is %s: it must be at least 1h: %w", f.RetainFor, bijou.Invalid)
-	}
-	return nil
+	var wrong conf.Errors
+	wrong.Add(f.Retain >= 1<<20, "retain is %d bytes: it must be at least 1MiB", f.Retain)
+	wrong.Add(f.RetainFor >= time.Hour, "retain_for is %s: it must be at least 1h", f.RetainFor)
+	return wrong.Err()
 }
 
 // FFmpeg says where the programs are that look into films and encode them.
@@ -73,20 +69,13 @@ func DefaultConfig() Config {
 
 // Check refuses, as Invalid, what no process can work with.
 func (c Config) Check() error {
-	if c.DataDir == "" {
-		return fmt.Errorf("data_dir is empty and there is no home directory: say --data-dir DIR: %w", bijou.Invalid)
-	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen is %q: write host:port, such as 127.0.0.1:8080: %w", c.Listen, bijou.Invalid)
-	}
-	if c.Appliances < 0 || c.Appliances > 64 {
-		return fmt.Errorf("appliances is %d: it must be 0 to 64: %w", c.Appliances, bijou.Invalid)
-	}
-	switch c.LogLevel {
-	case "debug", "info", "warn", "error":
-		return nil
-	}
-	return fmt.Errorf("log_level is %q: it must be debug, info, warn or error: %w", c.LogLevel, bijou.Invalid)
+	var wrong conf.Errors
+	wrong.Add(c.DataDir != "", "data_dir is empty and there is no home directory: say --data-dir DIR")
+	_, _, err := net.SplitHostPort(c.Listen)
+	wrong.Add(err == nil, "listen is %q: write host:port, such as 127.0.0.1:8080", c.Listen)
+	wrong.Add(c.Appliances >= 0 && c.Appliances <= 64, "appliances is %d: it must be 0 to 64", c.Appliances)
+	wrong.Add(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "log_level is %q: it must be debug, info, warn or error", c.LogLevel)
+	return wrong.Err()
 }
 
 // defaultDataDir follows the XDG base directory specification.
