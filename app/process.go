@@ -52,6 +52,9 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 	if err := p.makeApplianceDirs(); err != nil {
 		return err
 	}
+	if err := filmTool(c).Installed(); err != nil {
+		log.Warn("no film can be added", "error", err)
+	}
 	r := p.allRooms()
 	if err := p.settle(ctx, r); err != nil {
 		return err
