@@ -83,6 +83,8 @@ var thirdParty = map[string][]string{
 	"service/events": {"github.com/prometheus/client_golang"},
 	// Counters of its craft: reports, decisions, appliances.
 	"service/steering": {"github.com/prometheus/client_golang"},
+	// Language tags in their usual form (BCP 47).
+	"service/catalog": {"golang.org/x/text"},
 	// Argon2id for passwords; one bounded group of goroutines for the hashing.
 	"service/members": {"golang.org/x/crypto", "golang.org/x/sync"},
 	// OpenID Connect, on the OAuth 2.0 that it is built on: discovery, keys that change, ID tokens.

@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"bijou"
-	"bijou/engine/ffmpeg"
 )
 
 // Finding is what Doctor says of one thing.
@@ -44,7 +43,7 @@ func Doctor(ctx context.Context, c Config) []Finding {
 }
 
 func films(ctx context.Context, c Config) []Finding {
-	v, err := ffmpeg.New(ffmpeg.Config{FFmpeg: c.FFmpeg.FFmpeg, FFprobe: c.FFmpeg.FFprobe}).Versions(ctx)
+	v, err := filmTool(c).Versions(ctx)
 	if err != nil {
 		return []Finding{{"film tools", FindingFailure, bijou.Sentence(err), "apt-get install ffmpeg, or set ffmpeg.ffmpeg and ffmpeg.ffprobe"}}
 	}
@@ -106,7 +105,7 @@ func checkSpace(c Config) Finding {
 }
 
 func checkAddress(ctx context.Context, c Config) Finding {
-	if h, ok := heldNow(c.DataDir); ok && h.Address != "" && answers(ctx, h.Address) {
+	if h, ok := runs(ctx, c); ok {
 		return Finding{"address", FindingOK, "the service answers at " + h.Address, ""}
 	}
 	l, err := listen(c.Listen)

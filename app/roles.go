@@ -121,13 +121,18 @@ type process struct {
 	token   string // of the local operator
 }
 
+// filmTool is what looks into films and encodes them.
+func filmTool(c Config) *ffmpeg.Tool {
+	return ffmpeg.New(ffmpeg.Config{FFmpeg: c.FFmpeg.FFmpeg, FFprobe: c.FFmpeg.FFprobe})
+}
+
 // libraryRooms are the rooms that make and keep titles and know who does so: all that the command line needs when no service runs.
 func (p *process) libraryRooms() rooms {
 	var r rooms
 	r.operators = openUsers(p.config, p.stores.operators, p.token, p.log.With("role", "members"))
 	r.catalog = catalog.New(catalog.Deps{Titles: p.stores.titles, Blobs: p.stores.blobs, Now: time.Now})
 	r.studio = studio.New(studio.Deps{
-		Films: ffmpeg.New(ffmpeg.Config{FFmpeg: p.config.FFmpeg.FFmpeg, FFprobe: p.config.FFmpeg.FFprobe}),
+		Films: filmTool(p.config),
 		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog,
 		Scratch: p.data.file("scratch"), Config: p.config.Studio, Log: p.log.With("role", "studio"), Now: time.Now,
 	})

@@ -247,6 +247,7 @@ func start(t *testing.T, s *Service) (stop func()) {
 
 // room is what the studio offers to others, here and there.
 type room interface {
+	RemoveSource(ctx context.Context, id bijou.SourceID) error
 	AddSource(ctx context.Context, name string, r io.Reader) (Source, error)
 	AddTitle(ctx context.Context, in AddTitle) (bijou.Title, error)
 	Titles(ctx context.Context, in AllTitles) (bijou.TitlePage, error)

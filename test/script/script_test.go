@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"bijou/test/harness"
 
@@ -40,7 +42,7 @@ func TestTheCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname,
+			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname, "until": until,
 		},
 	})
 }
@@ -70,6 +72,7 @@ func makeFilms(t *testing.T) string {
 	write("film.mp4", whole)
 	write("new\nline.mp4", whole)
 	write(`up\..\film.mp4`, whole)
+	harness.FFmpeg(t, "-stream_loop", "14", "-i", film, "-c", "copy", at("long.mp4"))
 	write("index-first.mp4", whole[:len(whole)/2]) // its index says what is missing
 	harness.FFmpeg(t, "-i", film, "-c", "copy", "-movflags", "-faststart", at("index-last.mp4"))
 	write("index-last.mp4", read(at("index-last.mp4"))[:len(whole)/2]) // its index is missing
@@ -120,10 +123,30 @@ func checkRefusal(ts *testscript.TestScript, args []string, want, got int, out, 
 	}
 }
 
-// clean wants no title and no file of a film in the data directory.
+// until runs a command again and again until what it prints matches: until PATTERN PROGRAM ARGUMENT…
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN PROGRAM ARGUMENT…")
+	}
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for end := time.Now().Add(time.Minute); ; {
+		if err := ts.Exec(args[1], args[2:]...); err == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%q prints %q at last, want %s", args[1:], ts.ReadFile("stdout"), args[0])
+		}
+	}
+}
+
+// clean wants no title and no file of a film in the data directory, or no directory.
 func clean(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: clean")
+	}
+	if _, err := os.Stat(ts.Getenv("DATA")); os.IsNotExist(err) {
+		return
 	}
 	if titles := allTitles(ts); len(titles) != 0 {
 		ts.Fatalf("there are titles, want none: %+v", titles)

@@ -519,6 +519,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studio/sources/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove what was handed in and is not used */
+        delete: operations["deleteStudioSource"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studio/titles": {
         parameters: {
             query?: never;
@@ -603,7 +620,8 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /** Change what people are told of a title */
+        patch: operations["patchTitle"];
         trace?: never;
     };
     "/api/v1/titles/{id}/plays": {
@@ -818,6 +836,21 @@ export interface components {
             places: components["schemas"]["Place"][];
             viewing: components["schemas"]["Viewing"];
         };
+        EditTitleBody: {
+            credit?: string;
+            /** @description All of them. */
+            genres?: string[];
+            /** @description BCP 47 tag of the original; its tracks keep theirs. */
+            language?: string;
+            maturity?: components["schemas"]["MaturityEdit"];
+            name?: string;
+            synopsis?: string;
+            /**
+             * Format: int64
+             * @description 0 takes it away.
+             */
+            year?: number;
+        };
         Fact: {
             /** @description Which appliance the last segment came from. */
             appliance?: string;
@@ -907,6 +940,11 @@ export interface components {
              */
             age: number;
             /** @description The rating as its board prints it, such as PG-13 or FSK 6. */
+            label?: string;
+        };
+        MaturityEdit: {
+            /** Format: int64 */
+            age?: number;
             label?: string;
         };
         Me: {
@@ -1079,6 +1117,11 @@ export interface components {
             token: string;
         };
         Progress: {
+            /**
+             * Format: int64
+             * @description Films that are made before this one, while none of its own steps is begun.
+             */
+            behind?: number;
             /**
              * Format: int64
              * @description Steps that are done.
@@ -2115,6 +2158,27 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    deleteStudioSource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     getStudioTitles: {
         parameters: {
             query?: {
@@ -2282,6 +2346,33 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Title"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    patchTitle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["EditTitleBody"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
