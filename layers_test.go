@@ -92,6 +92,8 @@ var thirdParty = map[string][]string{
 	// MP4 boxes are this room's craft; language tags and their names; one group of goroutines for its workers.
 	"service/studio": {"github.com/Eyevinn/mp4ff", "golang.org/x/text", "golang.org/x/sync"},
 
+	// The characters of Windows-1252.
+	"wire/captions": {"golang.org/x/text"},
 	// Unicode normalization form C, which RFC 8216bis section 4.1 demands of playlists.
 	"wire/hls": {"golang.org/x/text"},
 }
