@@ -148,7 +148,10 @@ func (p *playing) hear(d cmcd.Data) (facts []bijou.Fact) {
 		p.turn(before, now, d, say)
 	case event == "bc":
 		say(bijou.FactRate, nil)
-	case event == "t" && p.State == "p" && p.Shown:
+	case p.State == "" && d.Is("msd") && p.Started && !p.Shown: // some tell how long the start took, and no state
+		p.Shown = true
+		say(bijou.FactFirstFrame, func(f *bijou.Fact) { f.DurationMS = since(d, "msd", now, p.Began) })
+	case event == "t" && (p.State == "p" || p.State == "") && p.Shown:
 		say(bijou.FactHeartbeat, nil)
 	}
 	return facts
@@ -170,12 +173,6 @@ func (p *playing) learn(d cmcd.Data) {
 
 // turn tells of a change of the state of play.
 func (p *playing) turn(before string, now int64, d cmcd.Data, say teller) {
-	since := func(from int64, key string) int64 {
-		if ms, ok := d.Number(key); ok && ms >= 0 {
-			return int64(ms)
-		}
-		return max(now-from, 0)
-	}
 	switch p.State {
 	case "p":
 		stalled := p.Stalled
@@ -183,9 +180,9 @@ func (p *playing) turn(before string, now int64, d cmcd.Data, say teller) {
 		switch {
 		case !p.Shown && p.Started:
 			p.Shown = true
-			say(bijou.FactFirstFrame, func(f *bijou.Fact) { f.DurationMS = since(p.Began, "msd") })
+			say(bijou.FactFirstFrame, func(f *bijou.Fact) { f.DurationMS = since(d, "msd", now, p.Began) })
 		case stalled > 0:
-			say(bijou.FactStall, func(f *bijou.Fact) { f.DurationMS = since(stalled, "bsd") })
+			say(bijou.FactStall, func(f *bijou.Fact) { f.DurationMS = since(d, "bsd", now, stalled) })
 		case before == "k":
 			say(bijou.FactSeek, nil)
 		default:
@@ -211,6 +208,14 @@ func (p *playing) turn(before string, now int64, d cmcd.Data, say teller) {
 			f.Cause, f.Reason = bijou.CauseOther, strings.ToValidUTF8(clip("player error "+d.Text("ec"), 200), "")
 		})
 	}
+}
+
+// since returns how long something took: as the player says by the key, or by its clock.
+func since(d cmcd.Data, key string, now, from int64) int64 {
+	if ms, ok := d.Number(key); ok && ms >= 0 {
+		return int64(ms)
+	}
+	return max(now-from, 0)
 }
 
 // goOn tells how long pictures moved until now, where they stop.

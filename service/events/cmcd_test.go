@@ -68,6 +68,10 @@ func TestAPlayerInEventModeTellsFactsByItsStates(t *testing.T) {
 			[]string{line(0, 0, `e=ps,sta=r`), line(1, 800, `e=ps,sta=p`), line(2, 10_800, `e=t,sta=p,msd=700`), line(3, 11_000, `e=ps,sta=r`), line(4, 13_000, `e=ps,sta=p`)},
 			[]string{"1 start at 0", "4 first_frame at 0 took 800", "6 heartbeat at 0 played 10000", "8 heartbeat at 0 played 200", "10 stall at 0 took 2000"},
 		},
+		"a player that never says what state it is in": {
+			[]string{line(0, 0, `e=t`), line(1, 100, `e=bc,br=(364)`), line(2, 2000, `e=t,msd=213,br=(364)`), line(3, 4000, `e=t,br=(364)`)},
+			[]string{"1 start at 0", "4 rate at 0 bps 364000", "6 first_frame at 0 took 213 bps 364000", "8 heartbeat at 0 bps 364000"},
+		},
 		"one that fails before the first picture": {
 			[]string{line(0, 0, `e=ps,sta=s`), line(1, 4000, `e=ps,sta=f,ec=("1002")`), line(2, 4001, `e=e,sta=f,ec=("1002")`)},
 			[]string{"1 start at 0", "4 error at 0 took 0 because other: player error 1002"},
