@@ -103,6 +103,12 @@ type Control interface {
 	Report(ctx context.Context, r ApplianceReport) (ApplianceOrders, error)
 }
 
+// Zones knows where appliances stand. The steering room offers it.
+type Zones interface {
+	// ZoneOf returns the appliance's zone; nothing where it has none, and where nobody knows it.
+	ZoneOf(id ApplianceID) string
+}
+
 // ApplianceStore keeps what operators want of appliances.
 type ApplianceStore interface {
 	// WantAppliance keeps the state that the operator wants the appliance to be in. Once it returns, that survives a kill.

@@ -146,15 +146,15 @@ func (p *process) allRooms() rooms {
 		Accounts: p.stores.members, Profiles: p.stores.members, Facts: p.stores.facts,
 		Log: p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
-	r.events = events.New(events.Deps{Facts: p.stores.facts, Now: time.Now, Metrics: p.metrics})
 	r.steering = steering.New(steering.Deps{
 		Titles: r.catalog, Wanted: p.stores.steering, Revocations: p.stores.steering, Keys: func() [][]byte { return p.ring.InUse(time.Now()) },
 		Sign:      func(g bijou.Grant) (string, error) { return grant.Sign(g, p.ring.Signing(time.Now())) },
 		MayReport: mayReport, Config: p.config.Steering, Now: time.Now, Log: p.log.With("role", "steering"), Metrics: p.metrics,
 	})
+	r.events = events.New(events.Deps{Facts: p.stores.facts, Zones: r.steering, Now: time.Now, Metrics: p.metrics})
 	r.playback = playback.New(playback.Deps{
 		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Keys: p.ring,
-		Now: time.Now, Config: p.config.Playback,
+		Collector: events.Collector, Now: time.Now, Config: p.config.Playback,
 	})
 	r.appliances = p.appliances(r.steering, appliance.StoreOrigin(p.stores.blobs))
 	return r
@@ -187,7 +187,7 @@ func public(routes []rpc.Route) (out []rpc.Route) {
 func (p *process) door(r rooms) http.Handler {
 	gate := gateway.New(gateway.Deps{
 		Sessions: r.members, Operators: r.operators, API: p.api(r, r.operators.Audit),
-		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: p.token, SessionCookie: members.CookieName,
+		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: p.token, SessionCookie: members.CookieName, Collector: events.Collector,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if strings.HasPrefix(req.URL.Path, grant.Prefix) {

@@ -135,7 +135,7 @@ func newRoom(t *testing.T, change func(*playback.Config)) (*playback.Service, *w
 	}
 	w.keep(t, "ast_1", asset("ast_1"))
 	return playback.New(playback.Deps{
-		Titles: w, Positions: w, Steering: w, Revocations: w, Blobs: blobs{w: w}, Keys: ring{}, Now: func() time.Time { return w.now }, Config: c,
+		Titles: w, Positions: w, Steering: w, Revocations: w, Blobs: blobs{w: w}, Keys: ring{}, Collector: "/api/v1/cmcd", Now: func() time.Time { return w.now }, Config: c,
 	}), w
 }
 
@@ -182,6 +182,9 @@ func TestAStartGrantsTheTitlesAssetForTheConfiguredTime(t *testing.T) {
 	want := bijou.Grant{Session: play.Session, Title: "ttl_film", Asset: "ast_1", Expires: begin.Add(90 * time.Minute)}
 	if g != want || play.Expires != want.Expires || play.Title != want.Title || play.Asset != want.Asset || play.RuntimeMS != 100_000 {
 		t.Errorf("Start = %+v\nwith grant %+v, want %+v", play, g, want)
+	}
+	if play.Collector != "/api/v1/cmcd" {
+		t.Errorf("players in event mode are sent to %q", play.Collector)
 	}
 	if err := bijou.CheckID(play.Session, bijou.SessionPrefix); err != nil {
 		t.Errorf("session: %v", err)

@@ -89,6 +89,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/cmcd": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Report what the player did, in CMCD event mode (CTA-5004-B) */
+        post: operations["postCmcd"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/decisions/{session}": {
         parameters: {
             query?: never;
@@ -1040,6 +1057,8 @@ export interface components {
         };
         Play: {
             asset: string;
+            /** @description Address at which a player in CMCD event mode reports (CTA-5004-B), relative to the service, with the session as session id and the title as content id. */
+            collector: string;
             /** @description Address of the DASH MPD, relative to the service. */
             dash: string;
             /**
@@ -1155,6 +1174,11 @@ export interface components {
             grant: string;
         };
         Report: {
+            /**
+             * Format: int64
+             * @description Facts that the player gave up for lack of room since the report before.
+             */
+            dropped?: number;
             facts: components["schemas"]["Fact"][];
         };
         Session: {
@@ -1455,6 +1479,29 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AuditCheck"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postCmcd: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
