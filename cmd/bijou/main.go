@@ -33,6 +33,9 @@ type cli struct {
 	Why       whyCmd       `cmd:"" help:"Say why a viewing was sent to the appliances that it was sent to."`
 	Token     tokenCmd     `cmd:"" help:"Let machines join."`
 	Grant     grantCmd     `cmd:"" help:"Revoke grants, rotate and print keys."`
+	Backup    backupCmd    `cmd:"" help:"Write the whole site into one file, also while it runs."`
+	Verify    verifyCmd    `cmd:"" help:"Prove a backup: restore it aside, open every store and read all of it."`
+	Restore   restoreCmd   `cmd:"" help:"Make a new data directory of a backup."`
 	Conf      confCmd      `cmd:"" name:"config" help:"Show and check the configuration."`
 	Doctor    doctorCmd    `cmd:"" help:"Check this machine and the data directory; each finding names its fix."`
 	Version   versionCmd   `cmd:"" help:"Say which version this is."`

@@ -67,7 +67,7 @@ func open(ctx context.Context, path, schema string) (*db, error) {
 
 // connect makes the two pools; the file is opened at the first use.
 func (d *db) connect() (err error) {
-	dsn := "file:" + (&url.URL{Path: d.path}).EscapedPath() + "?" + settings
+	dsn := address(d.path) + "?" + settings
 	if d.write, err = sql.Open("sqlite", dsn+"&_txlock=immediate"); err != nil {
 		return d.failure("open", err)
 	}
@@ -78,6 +78,9 @@ func (d *db) connect() (err error) {
 	d.read.SetMaxOpenConns(4)
 	return nil
 }
+
+// address returns the file's name as SQLite takes it with settings after it.
+func address(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
 func (d *db) migrate(ctx context.Context, schema string) error {
 	files, err := fs.Sub(migrations, "migrations/"+schema)
