@@ -81,6 +81,8 @@ var thirdParty = map[string][]string{
 	"service/appliance/shelf": {"golang.org/x/sys"},
 	// Counters of its craft: facts accepted, refused and late.
 	"service/events": {"github.com/prometheus/client_golang"},
+	// Encryption of backups by a passphrase, as a program reads that others have too; one flush of a whole file system, syncfs(2).
+	"service/recovery": {"filippo.io/age", "golang.org/x/sys"},
 	// Counters of its craft: reports, decisions, appliances.
 	"service/steering": {"github.com/prometheus/client_golang"},
 	// Language tags in their usual form (BCP 47).

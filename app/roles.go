@@ -170,6 +170,7 @@ func (p *process) routes(r rooms) []rpc.Route {
 	all = append(all, r.playback.Routes()...)
 	all = append(all, r.events.Routes()...)
 	all = append(all, r.studio.Routes()...)
+	all = append(all, p.recovery().Routes()...)
 	return append(all, createToken.Serve(func(ctx context.Context, in NewToken) (JoinToken, error) { return p.cluster.create(ctx, in) }))
 }
 

@@ -73,7 +73,14 @@ func named(a bijou.Asset) []string {
 	if a.Poster != "" {
 		names = append(names, a.Poster)
 	}
-	for _, m := range mediaOf(a) {
+	var media []bijou.Media
+	for _, v := range a.Video {
+		media = append(media, v.Media)
+	}
+	for _, x := range a.Audio {
+		media = append(media, x.Media)
+	}
+	for _, m := range media {
 		names = append(names, m.Name+"/"+bijou.InitFile, m.Name+"/"+bijou.PlaylistFile)
 		for i := range m.Segments {
 			names = append(names, m.Name+"/"+bijou.SegmentFile(i+1))

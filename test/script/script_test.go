@@ -44,6 +44,7 @@ func TestTheCommandLine(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname, "until": until,
+			"cut": cut, "flip": flip,
 		},
 	})
 }
@@ -284,4 +285,26 @@ func badname(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: badname")
 	}
 	refuse(ts, false, []string{"1", "bijou", "title", "add", filepath.Join(ts.Getenv("FILMS"), "new\nline.mp4")})
+}
+
+// cut writes a file without its second half: cut FROM TO.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	change(ts, neg, args, func(b []byte) []byte { return b[:len(b)/2] })
+}
+
+// flip writes a file with one bit in its middle changed: flip FROM TO.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	change(ts, neg, args, func(b []byte) []byte {
+		b[len(b)/2] ^= 1
+		return b
+	})
+}
+
+func change(ts *testscript.TestScript, neg bool, args []string, f func([]byte) []byte) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut FROM TO | flip FROM TO")
+	}
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), f(b), 0o600))
 }

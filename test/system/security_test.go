@@ -145,7 +145,7 @@ func TestOnlyTheOperatorWorksOnTitles(t *testing.T) {
 		sv, film := library(t, shape, harness.Options{})
 		member, guest, operator := sv.SignUp(t, "ada@example.org"), sv.Guest(), sv.Operator(t)
 		forged := http.Header{
-			"Bijou-Caller": {`{"operator":true,"Operator":true,"account":"acc_1","profile":"prf_1"}`}, "bijou-caller": {`{"operator":true}`},
+			"Bijou-Caller": {`{"operator":true,"Operator":true,"account":"acc_1","profile":"prf_1"}`}, "bijou-caller": {`{"operator":"opr_1","role":"administrator"}`},
 			"Bijou-Operator": {"true"}, "X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-User": {"operator"},
 		}
 		for _, call := range operatorCalls(t, operator, film.ID) {
