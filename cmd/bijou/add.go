@@ -212,7 +212,11 @@ func handIn(ctx context.Context, st *app.Studio, path string, bar *bar) (studio.
 	}
 	name := filepath.Base(path)
 	bar.patient = true
-	return st.AddSource(ctx, name, &counted{File: f, size: info.Size(), show: func(share float64) { bar.show("handing in "+name, share, "") }})
+	source, err := st.AddSource(ctx, name, &counted{File: f, size: info.Size(), show: func(share float64) { bar.show("handing in "+name, share, "") }})
+	if err != nil && !strings.Contains(err.Error(), name) { // it was refused before anybody looked at it
+		err = fmt.Errorf("take in %q: %w", name, err)
+	}
+	return source, err
 }
 
 // counted tells how much of a file has been read. It stays an io.Seeker, by which its size is found.
