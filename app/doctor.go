@@ -130,6 +130,9 @@ func (c Config) exposed() bool {
 
 func checkAdministrator(ctx context.Context, c Config) Finding {
 	const name = "administrator"
+	if _, err := os.Stat(c.DataDir); errors.Is(err, os.ErrNotExist) && !c.exposed() {
+		return Finding{name, FindingOK, "none yet: the first start prints an address for the first one", ""}
+	}
 	n, err := administrators(ctx, c)
 	exposed := ""
 	if c.exposed() {

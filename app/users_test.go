@@ -118,8 +118,10 @@ func TestTheDoctorMissesAnAdministrator(t *testing.T) {
 	}
 	exposed := c
 	exposed.Listen = "0.0.0.0:8080"
+	check("no directory yet", c, FindingOK, "the first start prints an address")
+	check("no directory, and others will reach it", exposed, FindingWarning, "there is none yet, and other machines reach the service")
+	mustOpen(t, c.DataDir, "title").close()
 	check("a fresh directory", c, FindingWarning, "there is none yet")
-	check("a fresh directory that others reach", exposed, FindingWarning, "there is none yet, and other machines reach the service")
 	u, err := OpenUsers(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func newHouse(t *testing.T, change ...func(*operators.Deps)) *house {
 	now := func() time.Time { return h.now }
 	config, log := operators.DefaultConfig(), slog.New(slog.DiscardHandler)
 	d := operators.Deps{
-		Operators: store, Tokens: store, Secret: "secret of this machine", Log: log, Now: now, Config: config,
+		Operators: store, Tokens: store, Secret: "secret of this machine", Now: now, Config: config,
 		Audit: operators.NewAudit(operators.AuditDeps{Store: store, Config: config, Now: now, Log: log}),
 	}
 	for _, f := range change {
@@ -195,7 +195,7 @@ func TestTheFirstInvitationEndsByItselfAndWithAnAdministrator(t *testing.T) {
 
 func TestASessionEndsWithTheRoleTheUserAndItsTime(t *testing.T) {
 	h := newHouse(t)
-	h.add("root", bijou.RoleAdministrator)
+	h.add("zoe", bijou.RoleAdministrator)
 	_, session := h.add("ada", bijou.RoleViewer)
 	var token operators.ProgramToken
 	h.want(bijou.LocalCaller, "POST /api/v1/operators/ada/tokens", `{"for_ms":3600000,"note":"ci"}`, 201, &token)
@@ -254,26 +254,50 @@ func TestANewPasswordComesByAOneTimeAddress(t *testing.T) {
 	h.want(bijou.Caller{}, "POST /api/v1/operate/session", `{"name":"ada","password":"another good password"}`, 201, nil)
 }
 
+// refusal is a request, and how it is refused.
+type refusal struct {
+	as     bijou.Caller
+	method string
+	body   string
+	status int
+	says   string
+}
+
 // Each method, each way in which it is refused, and the sentence that says so.
 func TestEveryMethodRefusesInOneSentence(t *testing.T) {
 	h := newHouse(t)
-	admin, _ := h.add("root", bijou.RoleAdministrator)
+	admin, _ := h.add("zoe", bijou.RoleAdministrator)
 	viewer, _ := h.add("ada", bijou.RoleViewer)
 	operator, _ := h.add("op", bijou.RoleOperator)
-	guest, member := bijou.Caller{}, bijou.Caller{Account: "acc_1", Profile: "prf_1"}
-	var ended operators.Invitation
-	h.want(admin, "POST /api/v1/operators", `{"name":"late","role":"viewer"}`, 201, &ended)
 	if err := h.store.CreateOperator(t.Context(), bijou.Operator{ID: "opr_s", Name: "sam", Role: bijou.RoleViewer, SignOn: "https://id.example.org 1", Created: h.now}); err != nil {
 		t.Fatal(err)
 	}
-	type refusal struct {
-		as     bijou.Caller
-		method string
-		body   string
-		status int
-		says   string
+	var ended, live operators.Invitation
+	h.want(admin, "POST /api/v1/operators", `{"name":"late","role":"viewer"}`, 201, &ended)
+	h.now = h.now.Add(24 * time.Hour)
+	h.want(admin, "POST /api/v1/operators", `{"name":"new","role":"viewer"}`, 201, &live)
+	for _, c := range append(append(byRole(viewer, operator), byContent(admin)...), bySecret(ended.Token, live.Token)...) {
+		res, text := h.ask(c.as, c.method, c.body)
+		var p rpc.Problem
+		if err := json.Unmarshal([]byte(text), &p); err != nil || res.StatusCode != c.status || res.Header.Get("Content-Type") != rpc.ProblemType ||
+			!strings.Contains(p.Detail, c.says) || p.Status != c.status || strings.Contains(p.Detail, "\n") {
+			t.Errorf("%s %s as %q: got %d %s, want %d and %q", c.method, c.body, c.as.OperatorName, res.StatusCode, text, c.status, c.says)
+		}
 	}
-	var all []refusal
+	list, err := h.List(t.Context())
+	names := map[string]bijou.OperatorRole{}
+	for _, o := range list.Operators {
+		names[o.Name] = o.Role
+	}
+	want := map[string]bijou.OperatorRole{"zoe": "administrator", "ada": "viewer", "op": "operator", "late": "viewer", "new": "viewer", "sam": "viewer"}
+	if diff := cmp.Diff(want, names); err != nil || diff != "" {
+		t.Errorf("what was refused changed something (-want +got):\n%s", diff)
+	}
+}
+
+// byRole are the refusals of who may not ask at all.
+func byRole(viewer, operator bijou.Caller) (all []refusal) {
+	guest, member := bijou.Caller{}, bijou.Caller{Account: "acc_1", Profile: "prf_1"}
 	for _, method := range []string{"GET /api/v1/operators", "GET /api/v1/operators/ada/tokens", "GET /api/v1/audit", "GET /api/v1/audit/verification"} {
 		all = append(all, refusal{guest, method, "", 401, "this needs the role viewer: sign in at /operate, or send an operator's token"},
 			refusal{member, method, "", 403, "this needs the role viewer"})
@@ -287,66 +311,58 @@ func TestEveryMethodRefusesInOneSentence(t *testing.T) {
 			refusal{viewer, method, body, 403, "this needs the role administrator, and ada has the role viewer: ask an administrator"},
 			refusal{operator, method, body, 403, "this needs the role administrator, and op has the role operator: ask an administrator"})
 	}
-	h.now = h.now.Add(24 * time.Hour)
-	var live operators.Invitation
-	h.want(admin, "POST /api/v1/operators", `{"name":"new","role":"viewer"}`, 201, &live)
+	return all
+}
+
+// byContent are the refusals of what makes no sense.
+func byContent(admin bijou.Caller) []refusal {
+	return []refusal{
+		{admin, "POST /api/v1/operators", `{"name":"ada","role":"viewer"}`, 409, "there is an operator ada already"},
+		{admin, "POST /api/v1/operators", `{"name":"ADA","role":"viewer"}`, 409, "there is an operator ada already"},
+		{admin, "POST /api/v1/operators", `{"name":"local","role":"viewer"}`, 400, "is not a name for an operator"},
+		{admin, "POST /api/v1/operators", `{"name":"a b","role":"viewer"}`, 400, "is not a name for an operator"},
+		{admin, "POST /api/v1/operators", `{"name":"-a","role":"viewer"}`, 400, "is not a name for an operator"},
+		{admin, "POST /api/v1/operators", `{"name":"","role":"viewer"}`, 400, "is not a name for an operator"},
+		{admin, "POST /api/v1/operators", `{"name":"x","role":"king"}`, 400, "role"},
+		{admin, "POST /api/v1/operators", `{"name":"x"}`, 400, "role"},
+		{admin, "PUT /api/v1/operators/nobody/role", `{"role":"viewer"}`, 404, `there is no operator "nobody"`},
+		{admin, "PUT /api/v1/operators/zoe/role", `{"role":"operator"}`, 409, "zoe is the last administrator: make another one first"},
+		{admin, "PUT /api/v1/operators/sam/role", `{"role":"operator"}`, 409, "sam has their role from id.example.org: change it there"},
+		{admin, "PUT /api/v1/operators/ada/role", `{"role":"king"}`, 400, "role"},
+		{admin, "DELETE /api/v1/operators/nobody", "", 404, `there is no operator "nobody"`},
+		{admin, "DELETE /api/v1/operators/zoe", "", 409, "zoe is the last administrator"},
+		{admin, "POST /api/v1/operators/nobody/invitations", "", 404, `there is no operator "nobody"`},
+		{admin, "POST /api/v1/operators/sam/invitations", "", 409, "sam signs on through id.example.org and has no password here"},
+		{admin, "GET /api/v1/operators/nobody/tokens", "", 404, `there is no operator "nobody"`},
+		{admin, "POST /api/v1/operators/nobody/tokens", `{"for_ms":3600000}`, 404, `there is no operator "nobody"`},
+		{admin, "POST /api/v1/operators/ada/tokens", `{"for_ms":1}`, 400, "for_ms"},
+		{admin, "POST /api/v1/operators/ada/tokens", `{"for_ms":99999999999}`, 400, "for_ms"},
+		{admin, "DELETE /api/v1/operators/nobody/tokens/tok_1", "", 404, `there is no operator "nobody"`},
+		{admin, "DELETE /api/v1/operators/ada/tokens/tok_none", "", 404, "ada has no token tok_none"},
+		{admin, "GET /api/v1/audit?since=yesterday", "", 400, `since is "yesterday"`},
+		{admin, "GET /api/v1/audit?limit=5000", "", 400, "limit"},
+	}
+}
+
+// bySecret are the refusals of strangers.
+func bySecret(ended, live string) []refusal {
+	guest := bijou.Caller{}
 	welcome := func(token, password string) string { return fmt.Sprintf(`{"token":%q,"password":%q}`, token, password) }
-	all = append(all,
-		refusal{admin, "POST /api/v1/operators", `{"name":"ada","role":"viewer"}`, 409, "there is an operator ada already"},
-		refusal{admin, "POST /api/v1/operators", `{"name":"ADA","role":"viewer"}`, 409, "there is an operator ada already"},
-		refusal{admin, "POST /api/v1/operators", `{"name":"local","role":"viewer"}`, 400, "is not a name for an operator"},
-		refusal{admin, "POST /api/v1/operators", `{"name":"a b","role":"viewer"}`, 400, "is not a name for an operator"},
-		refusal{admin, "POST /api/v1/operators", `{"name":"-a","role":"viewer"}`, 400, "is not a name for an operator"},
-		refusal{admin, "POST /api/v1/operators", `{"name":"","role":"viewer"}`, 400, "is not a name for an operator"},
-		refusal{admin, "POST /api/v1/operators", `{"name":"x","role":"king"}`, 400, "role"},
-		refusal{admin, "POST /api/v1/operators", `{"name":"x"}`, 400, "role"},
-		refusal{admin, "PUT /api/v1/operators/nobody/role", `{"role":"viewer"}`, 404, `there is no operator "nobody"`},
-		refusal{admin, "PUT /api/v1/operators/root/role", `{"role":"operator"}`, 409, "root is the last administrator: make another one first"},
-		refusal{admin, "PUT /api/v1/operators/sam/role", `{"role":"operator"}`, 409, "sam has their role from id.example.org: change it there"},
-		refusal{admin, "PUT /api/v1/operators/ada/role", `{"role":"king"}`, 400, "role"},
-		refusal{admin, "DELETE /api/v1/operators/nobody", "", 404, `there is no operator "nobody"`},
-		refusal{admin, "DELETE /api/v1/operators/root", "", 409, "root is the last administrator"},
-		refusal{admin, "POST /api/v1/operators/nobody/invitations", "", 404, `there is no operator "nobody"`},
-		refusal{admin, "POST /api/v1/operators/sam/invitations", "", 409, "sam signs on through id.example.org and has no password here"},
-		refusal{admin, "GET /api/v1/operators/nobody/tokens", "", 404, `there is no operator "nobody"`},
-		refusal{admin, "POST /api/v1/operators/nobody/tokens", `{"for_ms":3600000}`, 404, `there is no operator "nobody"`},
-		refusal{admin, "POST /api/v1/operators/ada/tokens", `{"for_ms":1}`, 400, "for_ms"},
-		refusal{admin, "POST /api/v1/operators/ada/tokens", `{"for_ms":99999999999}`, 400, "for_ms"},
-		refusal{admin, "DELETE /api/v1/operators/nobody/tokens/tok_1", "", 404, `there is no operator "nobody"`},
-		refusal{admin, "DELETE /api/v1/operators/ada/tokens/tok_none", "", 404, "ada has no token tok_none"},
-		refusal{guest, "POST /api/v1/operate/session", `{"name":"nobody","password":"x"}`, 401, "the name or the password is wrong"},
-		refusal{guest, "POST /api/v1/operate/session", `{"name":"ada","password":"wrong"}`, 401, "the name or the password is wrong"},
-		refusal{guest, "POST /api/v1/operate/session", `{"name":"ada","password":""}`, 401, "the name or the password is wrong"},
-		refusal{guest, "POST /api/v1/operate/session", `{"name":"new","password":""}`, 401, "the name or the password is wrong"},
-		refusal{guest, "POST /api/v1/operate/session", `{"name":"sam","password":""}`, 401, "the name or the password is wrong"},
-		refusal{guest, "POST /api/v1/operate/session", `{"name":"local","password":""}`, 401, "the name or the password is wrong"},
-		refusal{guest, "POST /api/v1/operate/session", `{`, 400, "not JSON"},
-		refusal{guest, "POST /api/v1/operate/invitations", `{"token":"x"}`, 401, "this one-time address is unknown, was used, or has ended"},
-		refusal{guest, "POST /api/v1/operate/invitations", fmt.Sprintf(`{"token":%q}`, ended.Token), 401, "has ended"},
-		refusal{guest, "POST /api/v1/operate/passwords", welcome("x", password), 401, "this one-time address is unknown"},
-		refusal{guest, "POST /api/v1/operate/passwords", welcome(ended.Token, password), 401, "has ended"},
-		refusal{guest, "POST /api/v1/operate/passwords", welcome(live.Token, "short"), 400, "the password has 5 characters: use at least 15"},
-		refusal{guest, "POST /api/v1/operate/signons", "", 501, "there is no sign-on provider here"},
-		refusal{guest, "POST /api/v1/operate/signons/returns", `{"state":"x","binding":"y"}`, 501, "there is no sign-on provider here"},
-		refusal{admin, "GET /api/v1/audit?since=yesterday", "", 400, `since is "yesterday"`},
-		refusal{admin, "GET /api/v1/audit?limit=5000", "", 400, "limit"},
-	)
-	for _, c := range all {
-		res, text := h.ask(c.as, c.method, c.body)
-		var p rpc.Problem
-		if err := json.Unmarshal([]byte(text), &p); err != nil || res.StatusCode != c.status || res.Header.Get("Content-Type") != rpc.ProblemType ||
-			!strings.Contains(p.Detail, c.says) || p.Status != c.status || strings.Contains(p.Detail, "\n") {
-			t.Errorf("%s %s as %q: got %d %s, want %d and %q", c.method, c.body, c.as.OperatorName, res.StatusCode, text, c.status, c.says)
-		}
-	}
-	list, err := h.List(t.Context())
-	names := map[string]bijou.OperatorRole{}
-	for _, o := range list.Operators {
-		names[o.Name] = o.Role
-	}
-	want := map[string]bijou.OperatorRole{"root": "administrator", "ada": "viewer", "op": "operator", "late": "viewer", "new": "viewer", "sam": "viewer"}
-	if diff := cmp.Diff(want, names); err != nil || diff != "" {
-		t.Errorf("what was refused changed something (-want +got):\n%s", diff)
+	return []refusal{
+		{guest, "POST /api/v1/operate/session", `{"name":"nobody","password":"x"}`, 401, "the name or the password is wrong"},
+		{guest, "POST /api/v1/operate/session", `{"name":"ada","password":"wrong"}`, 401, "the name or the password is wrong"},
+		{guest, "POST /api/v1/operate/session", `{"name":"ada","password":""}`, 401, "the name or the password is wrong"},
+		{guest, "POST /api/v1/operate/session", `{"name":"new","password":""}`, 401, "the name or the password is wrong"},
+		{guest, "POST /api/v1/operate/session", `{"name":"sam","password":""}`, 401, "the name or the password is wrong"},
+		{guest, "POST /api/v1/operate/session", `{"name":"local","password":""}`, 401, "the name or the password is wrong"},
+		{guest, "POST /api/v1/operate/session", `{`, 400, "not JSON"},
+		{guest, "POST /api/v1/operate/invitations", `{"token":"x"}`, 401, "this one-time address is unknown, was used, or has ended"},
+		{guest, "POST /api/v1/operate/invitations", fmt.Sprintf(`{"token":%q}`, ended), 401, "has ended"},
+		{guest, "POST /api/v1/operate/passwords", welcome("x", password), 401, "this one-time address is unknown"},
+		{guest, "POST /api/v1/operate/passwords", welcome(ended, password), 401, "has ended"},
+		{guest, "POST /api/v1/operate/passwords", welcome(live, "short"), 400, "the password has 5 characters: use at least 15"},
+		{guest, "POST /api/v1/operate/signons", "", 501, "there is no sign-on provider here"},
+		{guest, "POST /api/v1/operate/signons/returns", `{"state":"x","binding":"y"}`, 501, "there is no sign-on provider here"},
 	}
 }
 
