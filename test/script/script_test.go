@@ -44,7 +44,7 @@ func TestTheCommandLine(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname, "until": until,
-			"cut": cut, "flip": flip,
+			"cut": cut, "flip": flip, "token": token, "identifier": identifier,
 		},
 	})
 }
@@ -277,6 +277,39 @@ func stranger(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	checkRefusal(ts, args[1:], want, cmd.ProcessState.ExitCode(), out.String(), said.String())
 	ts.Check(os.WriteFile(ts.MkAbs("said"), said.Bytes(), 0o600))
+}
+
+// token asks a service as a program does: token ADDRESS FILE STATUS METHOD PATH, with the token in the file. It wants that status, and leaves the
+// answer as the standard output.
+func token(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 5 {
+		ts.Fatalf("usage: token ADDRESS FILE STATUS METHOD PATH")
+	}
+	c := harness.Client{Base: "http://" + args[0], Token: strings.TrimSpace(ts.ReadFile(args[1]))}
+	a, err := c.Try(args[3], args[4], nil, nil)
+	ts.Check(err)
+	if strconv.Itoa(a.Status) != args[2] {
+		ts.Fatalf("%s %s: status %d, want %s: %s", args[3], args[4], a.Status, args[2], a.Body)
+	}
+	_, err = ts.Stdout().Write(a.Body)
+	ts.Check(err)
+}
+
+// identifier puts the last word of what was printed that begins with tok_ into $ID.
+func identifier(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: identifier")
+	}
+	id := ""
+	for word := range strings.FieldsSeq(ts.ReadFile("stdout")) {
+		if strings.HasPrefix(word, "tok_") {
+			id = word
+		}
+	}
+	if id == "" {
+		ts.Fatalf("nothing that begins with tok_ was printed")
+	}
+	ts.Setenv("ID", id)
 }
 
 // badname is refuse for the film whose name has a newline in it, which no script can write.

@@ -948,7 +948,7 @@ export interface components {
             expires: string;
             /** @description Absent for the first administrator, who chooses a name. */
             operator?: components["schemas"]["Operator"];
-            /** @description Where the person sets the password, at the service's address. */
+            /** @description Where the person sets the password; without a host where the service does not know how people reach it. */
             page: string;
             token: string;
         };
