@@ -905,7 +905,7 @@ export interface components {
             cause?: "network" | "refused" | "manifest" | "media" | "timeout" | "other";
             /**
              * Format: int64
-             * @description Time to the first frame, or length of the stall, in milliseconds.
+             * @description Time from when the viewer asked to the first frame, the player's own retries included, or length of the stall, in milliseconds.
              */
             duration_ms?: number;
             /**
@@ -924,7 +924,7 @@ export interface components {
             player?: string;
             /**
              * Format: int64
-             * @description Milliseconds from the start of the title.
+             * @description Milliseconds from the start of the title; 0 in the end of a viewing that had no first frame.
              */
             position_ms: number;
             /** @description Who was watching; absent for a guest. */
