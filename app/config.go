@@ -3,14 +3,17 @@ package app
 
 import (
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"bijou/kit/conf"
 	"bijou/service/appliance"
 	"bijou/service/members"
+	"bijou/service/members/operators"
 	"bijou/service/playback"
 	"bijou/service/steering"
 	"bijou/service/studio"
@@ -20,6 +23,7 @@ import (
 type Config struct {
 	DataDir      string `yaml:"data_dir" doc:"Folder that holds everything the service keeps: $XDG_DATA_HOME/bijou where nothing is said, else ~/.local/share/bijou."`
 	Listen       string `yaml:"listen" doc:"Address of the one door, host:port. The default is reached from this machine alone."`
+	Address      string `yaml:"address" doc:"Address by which people reach the service, such as https://tv.example.org: for links that it prints, and for sign-on; empty means the one that it listens at."`
 	LogLevel     string `yaml:"log_level" doc:"Least grave lines that are logged: debug, info, warn or error."`
 	BundledFilms bool   `yaml:"bundled_films" doc:"Whether a new library begins with the bundled films."`
 	Appliances   int    `yaml:"appliances" doc:"How many appliances bijou up runs, each with a listener and a directory of its own."`
@@ -28,6 +32,7 @@ type Config struct {
 	Facts     Facts            `yaml:"facts"`
 	FFmpeg    FFmpeg           `yaml:"ffmpeg"`
 	Members   members.Config   `yaml:"members"`
+	Operators operators.Config `yaml:"operators"`
 	Playback  playback.Config  `yaml:"playback"`
 	Steering  steering.Config  `yaml:"steering"`
 	Studio    studio.Config    `yaml:"studio"`
@@ -61,6 +66,7 @@ func DefaultConfig() Config {
 		Facts:     Facts{Retain: 1 << 30, RetainFor: 30 * 24 * time.Hour},
 		FFmpeg:    FFmpeg{FFmpeg: "ffmpeg", FFprobe: "ffprobe"},
 		Members:   members.DefaultConfig(),
+		Operators: operators.DefaultConfig(),
 		Playback:  playback.DefaultConfig(),
 		Steering:  steering.DefaultConfig(),
 		Studio:    studio.DefaultConfig(),
@@ -73,9 +79,26 @@ func (c Config) Check() error {
 	wrong.Add(c.DataDir != "", "data_dir is empty and there is no home directory: say --data-dir DIR")
 	_, _, err := net.SplitHostPort(c.Listen)
 	wrong.Add(err == nil, "listen is %q: write host:port, such as 127.0.0.1:8080", c.Listen)
+	wrong.Add(c.Address == "" || isAddress(c.Address), "address is %q: write how people reach the service, such as https://tv.example.org", c.Address)
+	wrong.Add(c.Address != "" || !c.Operators.OIDC.On(), "operators.oidc.issuer is set and address is not: say where the provider sends people back to, such as address: https://tv.example.org")
 	wrong.Add(c.Appliances >= 0 && c.Appliances <= 64, "appliances is %d: it must be 0 to 64", c.Appliances)
 	wrong.Add(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "log_level is %q: it must be debug, info, warn or error", c.LogLevel)
 	return wrong.Err()
+}
+
+// isAddress tells whether s is a scheme and a host, as links begin with.
+func isAddress(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && strings.Trim(u.Path, "/") == "" &&
+		u.RawQuery == "" && u.Fragment == "" && u.User == nil
+}
+
+// at returns the address by which people reach the service that listens at this one.
+func (c Config) at(listening string) string {
+	if c.Address != "" {
+		return strings.TrimRight(c.Address, "/")
+	}
+	return listening
 }
 
 // defaultDataDir follows the XDG base directory specification.

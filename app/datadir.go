@@ -28,12 +28,16 @@ type dataDir struct {
 // holder is what the lock file says of the process that holds the directory.
 type holder struct {
 	PID     int    `json:"pid"`
-	Command string `json:"command"` // "up" or holderTitle
+	Command string `json:"command"` // such as holderUp
 	Address string `json:"address"` // http://host:port, while it listens
 }
 
-// holderTitle is a command that works on the directory itself, such as bijou title add, and soon ends.
-const holderTitle = "title"
+// Commands that hold the directory: the service, and those that work on the directory itself and soon end.
+const (
+	holderUp    = "up"
+	holderTitle = "title"
+	holderUser  = "user"
+)
 
 func (d *dataDir) file(parts ...string) string {
 	return filepath.Join(append([]string{d.path}, parts...)...)
@@ -159,7 +163,7 @@ func heldBy(path string) error {
 		if h.Address != "" {
 			who += ", which listens at " + h.Address
 		}
-		if h.Command == holderTitle {
+		if h.Command != holderUp {
 			fix = "wait until that one has ended"
 		}
 	}

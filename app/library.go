@@ -153,7 +153,7 @@ func ownStudio(ctx context.Context, c Config, log *slog.Logger) (*Studio, error)
 	}
 	select {
 	case <-ready:
-		return &Studio{studioMethods: r.studio, editor: r.catalog, close: done}, nil
+		return &Studio{studioMethods: auditedStudio{r.studio, r.operators.Audit}, editor: auditedEditor{r.catalog, r.operators.Audit}, close: done}, nil
 	case err := <-ended:
 		stop()
 		s.close()

@@ -25,9 +25,17 @@ type Build struct {
 	Commit  string `json:"commit"`  // of the source, or unknown
 }
 
-// Up runs every role in this process until ctx ends. It calls listening with the address when all are ready.
-func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func(address string)) error {
-	data, err := openDataDir(c.DataDir, "up")
+// Ready is what a service says of itself once all its parts work.
+type Ready struct {
+	Address string // that it listens at, such as http://127.0.0.1:8080
+	// First is where the first administrator makes their user, and when that ends; empty where there is one.
+	First   string
+	Expires time.Time
+}
+
+// Up runs every role in this process until ctx ends. It calls listening when all are ready.
+func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func(Ready)) error {
+	data, err := openDataDir(c.DataDir, holderUp)
 	if err != nil {
 		return err
 	}
@@ -47,6 +55,9 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 		return err
 	}
 	if p.cluster, err = openCluster(data.file("keys"), time.Now); err != nil {
+		return err
+	}
+	if p.token, err = trust.Token(data.file("operator.token")); err != nil {
 		return err
 	}
 	if err := p.makeApplianceDirs(); err != nil {
@@ -76,15 +87,15 @@ func (p *process) settle(ctx context.Context, r rooms) error {
 	return p.data.settled()
 }
 
-func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening func(string)) error {
-	door, err := p.door(r)
+func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening func(Ready)) error {
+	address := "http://" + l.Addr().String()
+	first, err := r.operators.First(ctx)
 	if err != nil {
 		return err
 	}
-	address := "http://" + l.Addr().String()
 	mux := http.NewServeMux()
-	mux.Handle("/", door)
-	parts := []run.Part{{Name: "members", Run: r.members.Run}, r.studio.Part()}
+	mux.Handle("/", p.door(r))
+	parts := []run.Part{{Name: "members", Run: r.members.Run}, {Name: "audit", Run: r.operators.Audit.Run}, r.studio.Part()}
 	for i, box := range r.appliances {
 		parts = append(parts, run.Part{Name: fmt.Sprintf("appliance-%d", i+1), Run: box.Run})
 	}
@@ -97,10 +108,14 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	}
 	return group.Run(ctx, func() {
 		// Who looks for the service finds it through the lock file; if that cannot be written, --server names it.
-		if err := p.data.say(holder{PID: os.Getpid(), Command: "up", Address: address}); err != nil {
+		if err := p.data.say(holder{PID: os.Getpid(), Command: holderUp, Address: address}); err != nil {
 			p.log.Warn("address is not noted in the data directory", "error", err)
 		}
-		listening(address)
+		ready := Ready{Address: address}
+		if first != nil {
+			ready.First, ready.Expires = p.config.at(address)+first.Page, first.Expires
+		}
+		listening(ready)
 	})
 }
 

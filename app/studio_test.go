@@ -248,7 +248,7 @@ func TestAServiceWithoutFilmToolsSaysSoInOneLineAndStarts(t *testing.T) {
 		c.Appliances, c.FFmpeg = 0, FFmpeg{FFmpeg: "true", FFprobe: program}
 		var said bytes.Buffer
 		ctx, stop := context.WithCancel(t.Context())
-		err := Up(ctx, c, Build{}, slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn})), func(string) { stop() })
+		err := Up(ctx, c, Build{}, slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn})), func(Ready) { stop() })
 		if got := strings.Count(said.String(), "no film can be added"); err != nil || got != want || got == 1 && !strings.Contains(said.String(), program) {
 			t.Errorf("ffprobe is %s: ended with %v, said %q, want %d warnings that name it", program, err, said.String(), want)
 		}

@@ -36,6 +36,8 @@ type cli struct {
 	Why       whyCmd       `cmd:"" help:"Say why a viewing was sent to the appliances that it was sent to."`
 	Token     tokenCmd     `cmd:"" help:"Let machines join."`
 	Grant     grantCmd     `cmd:"" help:"Revoke grants, rotate and print keys."`
+	User      userCmd      `cmd:"" help:"Who runs the service: add, list and remove people, their roles and tokens."`
+	Audit     auditCmd     `cmd:"" help:"What operators did: list it, and check that nothing was altered."`
 	Conf      confCmd      `cmd:"" name:"config" help:"Show and check the configuration."`
 	Doctor    doctorCmd    `cmd:"" help:"Check this machine and the data directory; each finding names its fix."`
 	Version   versionCmd   `cmd:"" help:"Say which version this is."`

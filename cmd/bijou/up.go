@@ -34,8 +34,11 @@ func (c *upCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	return app.Up(s.ctx, config, build(), log, func(address string) {
-		fmt.Fprintf(s.out, "Bijou is ready: %s\nAdd a film:     %s title add FILM%s\nStop:           Ctrl-C\n", address, program(), s.where(config))
+	return app.Up(s.ctx, config, build(), log, func(r app.Ready) {
+		fmt.Fprintf(s.out, "Bijou is ready: %s\nAdd a film:     %s title add FILM%s\nStop:           Ctrl-C\n", r.Address, program(), s.where(config))
+		if r.First != "" {
+			fmt.Fprintf(s.out, "\nThere is no administrator yet. The first one makes their user here, once, until %s:\n%s\n", localTime(r.Expires), r.First)
+		}
 	})
 }
 

@@ -1,4 +1,4 @@
-// Package sqlite keeps accounts, profiles, titles and work in SQLite files: the stores that need no server.
+// Package sqlite keeps accounts, profiles, titles, work and operators in SQLite files: the stores that need no server.
 package sqlite
 
 import (

@@ -109,11 +109,13 @@ func TestWorkThatWasEnqueuedOutlivesAKillAllOrNone(t *testing.T) {
 	})
 }
 
-// each opens one of the three stores.
+// each opens one of the stores.
 var each = map[string]func(context.Context, string) (io.Closer, error){
 	"members": func(ctx context.Context, p string) (io.Closer, error) { return OpenMembers(ctx, p) },
 	"catalog": func(ctx context.Context, p string) (io.Closer, error) { return OpenCatalog(ctx, p) },
 	"studio":  func(ctx context.Context, p string) (io.Closer, error) { return OpenStudio(ctx, p) },
+
+	"operators": func(ctx context.Context, p string) (io.Closer, error) { return OpenOperators(ctx, p) },
 }
 
 // wantRefused fails the test where the file is opened, or refused without its name and this kind.

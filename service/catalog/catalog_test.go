@@ -301,7 +301,7 @@ func TestOperatorsAloneEditTitles(t *testing.T) {
 		caller bijou.Caller
 		kind   bijou.Kind
 	}{
-		"a guest": {bijou.Caller{}, bijou.Denied}, "a member": {bijou.Caller{Account: "acc_1", Profile: "prf_1"}, bijou.Denied}, "an operator": {bijou.Caller{Operator: true}, ""},
+		"a guest": {bijou.Caller{}, bijou.Denied}, "a member": {bijou.Caller{Account: "acc_1", Profile: "prf_1"}, bijou.Denied}, "an operator": {bijou.Caller{Operator: "opr_1", Role: bijou.RoleOperator}, ""},
 	} {
 		client := rpc.NewClient(server.URL, rpc.Trusted())
 		t.Cleanup(client.Close)

@@ -57,6 +57,7 @@ type Deps struct {
 	Revocations bijou.RevocationStore
 	Blobs       bijou.BlobStore // descriptions of assets
 	Keys        keyRing
+	Collector   string // where players in CMCD event mode report
 	Now         func() time.Time
 	Config      Config
 }
@@ -189,7 +190,7 @@ func (s *Service) play(caller bijou.Caller, g bijou.Grant, title bijou.Title) (b
 	base := manifestBase + token
 	return bijou.Play{
 		Session: g.Session, Title: g.Title, Asset: g.Asset, Grant: token, Expires: g.Expires,
-		HLS: base + "/master.m3u8", DASH: base + "/manifest.mpd", RuntimeMS: title.RuntimeMS,
+		HLS: base + "/master.m3u8", DASH: base + "/manifest.mpd", Collector: s.Collector, RuntimeMS: title.RuntimeMS,
 	}, nil
 }
 

@@ -98,6 +98,9 @@ func (s *Service) Steer(ctx context.Context, v bijou.Viewing) (bijou.Decision, e
 	return d, nil
 }
 
+// ZoneOf implements bijou.Zones.
+func (s *Service) ZoneOf(id bijou.ApplianceID) string { return s.boxes.zoneOf(id) }
+
 // Report implements bijou.Control.
 func (s *Service) Report(ctx context.Context, r bijou.ApplianceReport) (bijou.ApplianceOrders, error) {
 	o, err := s.report(ctx, r)

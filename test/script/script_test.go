@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -79,11 +80,27 @@ func makeFilms(t *testing.T) string {
 	harness.FFmpeg(t, "-i", film, "-c", "copy", at("cut.mkv"))
 	write("cut.mkv", read(at("cut.mkv"))[:len(whole)/2])
 	harness.FFmpeg(t, "-i", film, "-vn", "-c", "copy", at("sound.mp4"))
+	makeOdd(t, at)
 	write("text.mp4", []byte("This is not a film.\n"))
 	write("zero.mp4", nil)
 	write("good.srt", []byte("1\n00:00:01,000 --> 00:00:02,000\nHello\n"))
 	write("none.srt", []byte("There is nothing to read here.\n"))
 	return dir
+}
+
+// makeOdd makes films that are whole and odd.
+func makeOdd(t *testing.T, at func(string) string) {
+	t.Helper()
+	small := func(seconds, size string) []string {
+		return []string{"-f", "lavfi", "-i", "testsrc2=size=" + size + ":rate=15:duration=" + seconds}
+	}
+	tone := []string{"-f", "lavfi", "-i", "sine=frequency=330:duration=5"}
+	vp8 := []string{"-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"}
+	make := func(args ...[]string) { harness.FFmpeg(t, slices.Concat(args...)...) }
+	make(small("1", "64x64"), tone, vp8, []string{at("long-sound.webm")})
+	make(tone, []string{"-itsoffset", "2"}, small("3", "64x64"), vp8, []string{at("late.mkv")})
+	make(small("1", "2x2"), []string{at("tiny.mp4")})
+	make(small("2", "64x64"), vp8, []string{"-f", "webm", "-live", "1", at("live.webm")})
 }
 
 // refuse runs a command that must fail: refuse STATUS PROGRAM ARGUMENT… It wants that exit status, nothing on standard output, and exactly
