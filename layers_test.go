@@ -62,8 +62,8 @@ var thirdParty = map[string][]string{
 
 	// The languages that films name, as BCP 47.
 	"engine/ffmpeg": {"golang.org/x/text"},
-	// SQLite without cgo, so the one binary needs no C library; versioned migrations.
-	"engine/sqlite": {"modernc.org/sqlite", "github.com/pressly/goose/v3"},
+	// SQLite without cgo, so the one binary needs no C library; versioned migrations; text folded for search.
+	"engine/sqlite": {"modernc.org/sqlite", "github.com/pressly/goose/v3", "golang.org/x/text"},
 
 	// OpenAPI 3.1 schemas and validation from the Go types of a declaration; requests counted and timed.
 	"kit/rpc": {"github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang"},

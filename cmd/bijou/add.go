@@ -28,8 +28,9 @@ type addCmd struct {
 	Age          int      `help:"Youngest suitable age in years."`
 	Rating       string   `help:"The rating as its board prints it, such as PG-13."`
 	Credit       string   `help:"Who made it and under which licence it is shown."`
-	Season       string   `help:"The season's identifier; makes this an episode." placeholder:"ID"`
-	Number       int      `help:"Number of an episode within its season, from 1."`
+	Series       string   `help:"Name of the series that this is an episode of; it is made with its first episode."`
+	Season       int      `help:"Number of the episode's season; 1 where absent."`
+	Episode      int      `help:"Number of the episode within its season, from 1."`
 	Detach       bool     `help:"Return once the running service has the film, and do not wait until it is published."`
 }
 
@@ -149,10 +150,8 @@ func cause(err error) error {
 func (c *addCmd) request(texts []textFile) studio.AddTitle {
 	in := studio.AddTitle{
 		Name: c.Name, Synopsis: c.Synopsis, Year: c.Year, Language: c.Language, Genres: c.Genre, Credit: c.Credit,
-		Maturity: bijou.Maturity{Age: c.Age, Label: c.Rating}, Number: c.Number,
-	}
-	if c.Season != "" {
-		in.Kind, in.Parent = bijou.Episode, bijou.TitleID(c.Season)
+		Maturity: bijou.Maturity{Age: c.Age, Label: c.Rating},
+		Series:   c.Series, Season: c.Season, Episode: c.Episode,
 	}
 	for _, t := range texts {
 		in.Text = append(in.Text, studio.TextSource{Language: t.language, Kind: t.kind})

@@ -154,8 +154,7 @@ func TestWhatNoTitleCanBeMadeOfIsRefusedInWordsThatNameItAndNotKept(t *testing.T
 		{"a text track that is none", film, text, func(in *AddTitle) { in.Text[0].Kind = bijou.Audio }, []string{"film.srt", "audio"}},
 		{"an original language that is none", film, text, func(in *AddTitle) { in.Language = "!" }, []string{"language tag"}},
 		{"a name with a newline", film, text, func(in *AddTitle) { in.Name = "two\nlines" }, []string{"two", "control character"}},
-		{"a kind without a film", film, text, func(in *AddTitle) { in.Kind = bijou.Series }, []string{"series", "film"}},
-		{"an episode without a season", film, text, func(in *AddTitle) { in.Kind = bijou.Episode }, []string{"parent"}},
+		{"an episode without a number", film, text, func(in *AddTitle) { in.Series = "Show" }, []string{"an episode needs its number"}},
 		{"an age that is none", film, text, func(in *AddTitle) { in.Maturity.Age = 99 }, []string{"99"}},
 	} {
 		virtual(t, func(t *testing.T, h *house) {
@@ -185,7 +184,7 @@ func TestASourceBelongsToOneTitle(t *testing.T) {
 		other := handIn(t, s, "other.mp4", "film")
 		_, err = s.AddTitle(t.Context(), AddTitle{Source: other, Text: []TextSource{{Source: text, Language: "en"}}})
 		wantKind(t, "add another with the same text track", err, bijou.Conflict, string(text))
-		_, err = s.AddTitle(t.Context(), AddTitle{Source: film, Kind: bijou.Series})
+		_, err = s.AddTitle(t.Context(), AddTitle{Source: film, Season: 1})
 		wantKind(t, "add it again in a way that is refused", err, bijou.Invalid)
 		_, err = s.AddTitle(t.Context(), AddTitle{Source: other, Text: []TextSource{{Source: film, Language: "en"}}})
 		wantKind(t, "add another with the film as text track", err, bijou.Invalid)

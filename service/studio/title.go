@@ -70,29 +70,11 @@ func (s *Service) undo(ctx context.Context, work []bijou.Work) {
 	}
 }
 
-// checkParent sees that an episode's season is there. Only a season holds episodes, so what has a film of its own never has children.
-func (s *Service) checkParent(ctx context.Context, t bijou.Title) error {
-	if t.Parent == "" {
-		return nil
-	}
-	parent, err := s.Editor.AnyTitle(ctx, t.Parent)
-	if err != nil {
-		return fmt.Errorf("add %q: its parent: %w", t.Name, err)
-	}
-	if parent.Kind != bijou.Season {
-		return fmt.Errorf("add %q: its parent %s is a %s: name a season: %w", t.Name, t.Parent, parent.Kind, bijou.Invalid)
-	}
-	return nil
-}
-
 // prepare looks into the files and returns the title and its work.
 func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.Title, []bijou.Work, error) {
 	now := s.Now().UTC()
 	t, err := draft(in, src.Name, now)
 	if err != nil {
-		return t, nil, err
-	}
-	if err := s.checkParent(ctx, t); err != nil {
 		return t, nil, err
 	}
 	sides, err := s.sides(ctx, in.Text)
@@ -102,6 +84,13 @@ func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.T
 	probe, err := s.probe(ctx, src)
 	if err != nil {
 		return t, nil, err
+	}
+	if t.Kind == bijou.Episode {
+		season, err := s.Editor.SeasonOf(ctx, in.Series, max(1, in.Season))
+		if err != nil {
+			return t, nil, err
+		}
+		t.Parent = season.ID
 	}
 	work, err := newPlan(t, src, probe, sides, now)
 	return t, work, err
@@ -117,20 +106,30 @@ func draft(in AddTitle, file string, now time.Time) (bijou.Title, error) {
 		}
 	}
 	t := bijou.Title{
-		ID: bijou.NewID[bijou.TitleID](bijou.TitlePrefix), Kind: in.Kind, Parent: in.Parent, Number: in.Number, Name: strings.TrimSpace(in.Name),
+		ID: bijou.NewID[bijou.TitleID](bijou.TitlePrefix), Kind: bijou.Film, Name: strings.TrimSpace(in.Name),
 		Synopsis: in.Synopsis, Year: in.Year, Maturity: in.Maturity, Language: lang, Genres: in.Genres, Credit: in.Credit,
 		State: bijou.Draft, Added: now, Updated: now,
-	}
-	if t.Kind == "" {
-		t.Kind = bijou.Film
 	}
 	if t.Name == "" {
 		t.Name = nameOf(file)
 	}
-	if t.Kind != bijou.Film && t.Kind != bijou.Episode {
-		return bijou.Title{}, fmt.Errorf("add %q: a %s has no film of its own: add its episodes: %w", t.Name, t.Kind, bijou.Invalid)
+	switch {
+	case in.Series != "":
+		t.Kind, t.Number = bijou.Episode, in.Episode
+		if err := bijou.CheckName(in.Series); err != nil {
+			return t, fmt.Errorf("series: %w", err)
+		}
+		if in.Season < 0 || in.Episode < 1 {
+			return t, fmt.Errorf("add %q: an episode needs its number within its season, from 1: say which it is: %w", t.Name, bijou.Invalid)
+		}
+	case in.Season != 0 || in.Episode != 0:
+		return t, fmt.Errorf("add %q: a season and an episode belong to a series: name it: %w", t.Name, bijou.Invalid)
 	}
-	return t, t.Check()
+	held := t
+	if t.Kind == bijou.Episode {
+		held.Parent = t.ID // stands for its season, which is found or made when the film is known to be good
+	}
+	return t, held.Check()
 }
 
 // Check refuses, as Invalid, what AddTitle refuses of a request before it looks into any file: so that nobody hands in a film in vain.
@@ -287,9 +286,6 @@ func (s *Service) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 	if of.Asset == "" {
 		return s.withdraw(ctx, id)
 	}
-	if err := s.childless(ctx, t); err != nil {
-		return err
-	}
 	// The intent is durable before the title goes, so that no kill leaves files that nobody knows of.
 	order := task{Sources: sourcesOf(ws), Withdraw: true}
 	if err := s.discard(ctx, of, order); err != nil {
@@ -301,15 +297,6 @@ func (s *Service) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 	s.stopSteps(id)
 	// Work that ended in between has all work of the title forgotten, this too. Once the title is gone, nothing ends well any more.
 	return s.discard(ctx, of, order)
-}
-
-// childless fails with Conflict for a title that others name as their parent.
-func (s *Service) childless(ctx context.Context, t bijou.Title) error {
-	page, err := s.Editor.AllTitles(ctx, bijou.TitleQuery{Parent: t.ID, Limit: 1})
-	if err == nil && len(page.Titles) > 0 {
-		err = fmt.Errorf("remove %q: %q belongs to it: remove what belongs to it first: %w", t.Name, page.Titles[0].Name, bijou.Conflict)
-	}
-	return err
 }
 
 // withdraw takes the title out of the catalogue. One that is gone already is no failure.
