@@ -13,6 +13,8 @@ import (
 	"bijou"
 	"bijou/app"
 	"bijou/service/studio"
+
+	"github.com/alecthomas/kong"
 )
 
 type titleCmd struct {
@@ -32,22 +34,36 @@ func (s *session) studio() (*app.Studio, error) {
 	return app.OpenStudio(s.ctx, config, log)
 }
 
+// fileName is a file's path, or a language and one, in whatever bytes the system has for it. Kong passes plain strings through JSON, which
+// takes UTF-8 alone.
+type fileName string
+
+// Decode implements kong.MapperValue.
+func (f *fileName) Decode(ctx *kong.DecodeContext) error {
+	t, err := ctx.Scan.PopValue("file")
+	if err != nil {
+		return err
+	}
+	*f = fileName(t.String())
+	return nil
+}
+
 type addCmd struct {
-	Film         string   `arg:"" help:"The film's file."`
-	Subtitles    []string `help:"Subtitles in a file of their own, such as en=film.srt (SubRip or WebVTT). May be repeated." placeholder:"LANG=FILE" sep:"none"`
-	Captions     []string `help:"Captions for those who do not hear the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
-	Descriptions []string `help:"Descriptions for those who do not see the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
-	Name         string   `help:"What viewers read; made from the file's name where absent."`
-	Synopsis     string   `help:"What it is about."`
-	Year         int      `help:"Year of first release."`
-	Language     string   `help:"Language of the original, such as en (BCP 47)." placeholder:"TAG"`
-	Genre        []string `help:"A genre. May be repeated." sep:"none"`
-	Age          int      `help:"Youngest suitable age in years."`
-	Rating       string   `help:"The rating as its board prints it, such as PG-13."`
-	Credit       string   `help:"Who made it and under which licence it is shown."`
-	Season       string   `help:"The season's identifier; makes this an episode." placeholder:"ID"`
-	Number       int      `help:"Number of an episode within its season, from 1."`
-	Detach       bool     `help:"Return once the running service has the film, and do not wait until it is published."`
+	Film         fileName   `arg:"" help:"The film's file."`
+	Subtitles    []fileName `help:"Subtitles in a file of their own, such as en=film.srt (SubRip or WebVTT). May be repeated." placeholder:"LANG=FILE" sep:"none"`
+	Captions     []fileName `help:"Captions for those who do not hear the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
+	Descriptions []fileName `help:"Descriptions for those who do not see the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
+	Name         string     `help:"What viewers read; the film's own title where absent, or else its file's name."`
+	Synopsis     string     `help:"What it is about."`
+	Year         int        `help:"Year of first release."`
+	Language     string     `help:"Language of the original, such as en (BCP 47)." placeholder:"TAG"`
+	Genre        []string   `help:"A genre. May be repeated." sep:"none"`
+	Age          int        `help:"Youngest suitable age in years."`
+	Rating       string     `help:"The rating as its board prints it, such as PG-13."`
+	Credit       string     `help:"Who made it and under which licence it is shown."`
+	Season       string     `help:"The season's identifier; makes this an episode." placeholder:"ID"`
+	Number       int        `help:"Number of an episode within its season, from 1."`
+	Detach       bool       `help:"Return once the running service has the film, and do not wait until it is published."`
 }
 
 func (c *addCmd) Run(s *session) error {
@@ -56,10 +72,14 @@ func (c *addCmd) Run(s *session) error {
 		return err
 	}
 	// A file that cannot be read is found before anything is opened or sent.
-	for _, path := range append([]string{c.Film}, paths(texts)...) {
+	for _, path := range append([]string{string(c.Film)}, paths(texts)...) {
 		if err := readable(path); err != nil {
 			return err
 		}
+	}
+	in := c.request(texts)
+	if err := in.Check(filepath.Base(string(c.Film)), names(texts)...); err != nil {
+		return err
 	}
 	st, err := s.studio()
 	if err != nil {
@@ -71,8 +91,7 @@ func (c *addCmd) Run(s *session) error {
 	}
 	bar := newBar(s.err)
 	defer bar.end()
-	in, err := c.send(s.ctx, st, texts, bar)
-	if err != nil {
+	if err := c.send(s.ctx, st, &in, texts, bar); err != nil {
 		return err
 	}
 	title, err := st.AddTitle(s.ctx, in)
@@ -101,10 +120,10 @@ func (c *addCmd) texts() ([]textFile, error) {
 	var out []textFile
 	for _, flag := range []struct {
 		kind   bijou.TrackKind
-		values []string
+		values []fileName
 	}{{bijou.Subtitles, c.Subtitles}, {bijou.Captions, c.Captions}, {bijou.Descriptions, c.Descriptions}} {
 		for _, v := range flag.values {
-			lang, path, ok := strings.Cut(v, "=")
+			lang, path, ok := strings.Cut(string(v), "=")
 			if !ok || lang == "" || path == "" {
 				return nil, fmt.Errorf("--%s %s: write the language and the file, such as en=film.srt: %w", flag.kind, v, bijou.Invalid)
 			}
@@ -117,6 +136,13 @@ func (c *addCmd) texts() ([]textFile, error) {
 func paths(texts []textFile) (out []string) {
 	for _, t := range texts {
 		out = append(out, t.path)
+	}
+	return out
+}
+
+func names(texts []textFile) (out []string) {
+	for _, t := range texts {
+		out = append(out, filepath.Base(t.path))
 	}
 	return out
 }
@@ -146,8 +172,8 @@ func cause(err error) error {
 	return err
 }
 
-// send hands the files in and returns the request for the title.
-func (c *addCmd) send(ctx context.Context, st *app.Studio, texts []textFile, bar *bar) (studio.AddTitle, error) {
+// request is what is asked of the studio, but for the files.
+func (c *addCmd) request(texts []textFile) studio.AddTitle {
 	in := studio.AddTitle{
 		Name: c.Name, Synopsis: c.Synopsis, Year: c.Year, Language: c.Language, Genres: c.Genre, Credit: c.Credit,
 		Maturity: bijou.Maturity{Age: c.Age, Label: c.Rating}, Number: c.Number,
@@ -156,15 +182,23 @@ func (c *addCmd) send(ctx context.Context, st *app.Studio, texts []textFile, bar
 		in.Kind, in.Parent = bijou.Episode, bijou.TitleID(c.Season)
 	}
 	for _, t := range texts {
+		in.Text = append(in.Text, studio.TextSource{Language: t.language, Kind: t.kind})
+	}
+	return in
+}
+
+// send hands the files in, and names them in the request.
+func (c *addCmd) send(ctx context.Context, st *app.Studio, in *studio.AddTitle, texts []textFile, bar *bar) error {
+	for i, t := range texts {
 		src, err := handIn(ctx, st, t.path, bar)
 		if err != nil {
-			return in, err
+			return err
 		}
-		in.Text = append(in.Text, studio.TextSource{Source: src.ID, Language: t.language, Kind: t.kind})
+		in.Text[i].Source = src.ID
 	}
-	src, err := handIn(ctx, st, c.Film, bar)
+	src, err := handIn(ctx, st, string(c.Film), bar)
 	in.Source = src.ID
-	return in, err
+	return err
 }
 
 func handIn(ctx context.Context, st *app.Studio, path string, bar *bar) (studio.Source, error) {
@@ -177,7 +211,7 @@ func handIn(ctx context.Context, st *app.Studio, path string, bar *bar) (studio.
 	if err != nil {
 		return studio.Source{}, fmt.Errorf("%s cannot be read (%v): %w", path, cause(err), bijou.Invalid)
 	}
-	name := filepath.Base(path)
+	name := studio.FileName(filepath.Base(path))
 	bar.patient = true
 	return st.AddSource(ctx, name, &counted{File: f, size: info.Size(), show: func(share float64) { bar.show("handing in "+name, share, "") }})
 }

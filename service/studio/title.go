@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"bijou"
 )
@@ -101,12 +103,70 @@ func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.T
 	if err != nil {
 		return t, nil, err
 	}
+	if in.Name == "" && sensible(probe.Title) {
+		t.Name = probe.Title
+	}
 	work, err := newPlan(t, src, probe, sides, now)
 	return t, work, err
 }
 
+// Check refuses, as Invalid, what no title can be made of, as far as that can be told by the names of the film's file and of each text track's
+// alone: whoever has large files to hand in asks it first.
+func (in AddTitle) Check(film string, texts ...string) error {
+	for _, name := range append([]string{film}, texts...) {
+		if err := checkFileName(FileName(name)); err != nil {
+			return err
+		}
+	}
+	if _, err := draft(in, FileName(film), time.Time{}); err != nil {
+		return err
+	}
+	_, err := textTracks(in.Text, texts)
+	return err
+}
+
+// The most characters of a description's parts, and the most genres; the interface's document says the same of most.
+const (
+	maxSynopsis = 4000
+	maxCredit   = 1000
+	maxRating   = 16
+	maxGenre    = 100
+	maxGenres   = 20
+	maxLabel    = 100
+)
+
+// checkLengths refuses a description of which a part is too long.
+func (in AddTitle) checkLengths() error {
+	type part struct {
+		what, text string
+		most       int
+	}
+	parts := []part{{"synopsis", in.Synopsis, maxSynopsis}, {"credit", in.Credit, maxCredit}, {"rating", in.Maturity.Label, maxRating}}
+	for _, g := range in.Genres {
+		parts = append(parts, part{"genre", g, maxGenre})
+	}
+	for _, x := range in.Text {
+		parts = append(parts, part{"label", x.Label, maxLabel})
+	}
+	for _, p := range parts {
+		if n := utf8.RuneCountInString(p.text); n > p.most {
+			return fmt.Errorf("the %s %.40q… is %d characters long: use at most %d: %w", p.what, p.text, n, p.most, bijou.Invalid)
+		}
+	}
+	if len(in.Genres) > maxGenres {
+		return fmt.Errorf("%d genres are given: give at most %d: %w", len(in.Genres), maxGenres, bijou.Invalid)
+	}
+	if in.Year < 0 || in.Year > 9999 {
+		return fmt.Errorf("year %d is not between 1 and 9999, or 0 where it is not known: %w", in.Year, bijou.Invalid)
+	}
+	return nil
+}
+
 // draft returns the title that the request describes.
 func draft(in AddTitle, file string, now time.Time) (bijou.Title, error) {
+	if err := in.checkLengths(); err != nil {
+		return bijou.Title{}, err
+	}
 	lang := ""
 	if in.Language != "" {
 		var err error
@@ -149,29 +209,66 @@ func nameOf(file string) string {
 	return name
 }
 
+// sensible tells whether a film's own title is one, and not what a program wrote there by itself or a site left there.
+func sensible(title string) bool {
+	low := strings.ToLower(title)
+	switch low {
+	case "untitled", "unknown", "title", "no title", "default", "video", "movie", "film":
+		return false
+	}
+	return bijou.CheckName(title) == nil && strings.ContainsFunc(title, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) &&
+		!strings.Contains(low, "://") && !strings.Contains(low, "www.") && !filmEnding.MatchString(low)
+}
+
+// filmEnding matches what is the name of a film's file.
+var filmEnding = regexp.MustCompile(`\.(mp4|m4v|mov|mkv|webm|avi|wmv|flv|mpe?g|m?ts|ogv)$`)
+
+// sides returns the text tracks that come in files of their own.
 func (s *Service) sides(ctx context.Context, in []TextSource) ([]side, error) {
 	var sides []side
+	var names []string
 	for _, x := range in {
 		src, err := s.source(ctx, x.Source)
 		if err != nil {
 			return nil, err
 		}
+		sides, names = append(sides, side{x, src}), append(names, src.Name)
+	}
+	tracks, err := textTracks(in, names)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sides {
+		sides[i].TextSource = tracks[i]
+		if _, err := s.text(ctx, sides[i].source); err != nil {
+			return nil, err
+		}
+	}
+	return sides, nil
+}
+
+// textTracks returns the text tracks with language and kind in their usual form. It refuses two that viewers could not tell apart.
+func textTracks(in []TextSource, names []string) (out []TextSource, err error) {
+	taken := map[string]string{}
+	for i, x := range in {
 		if x.Language, err = canonical(x.Language); err != nil {
-			return nil, fmt.Errorf("text track %q: %w", src.Name, err)
+			return nil, fmt.Errorf("text track %q: %w", names[i], err)
 		}
 		switch x.Kind {
 		case "":
 			x.Kind = bijou.Subtitles
 		case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
 		default:
-			return nil, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", src.Name, x.Kind, bijou.Invalid)
+			return nil, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", names[i], x.Kind, bijou.Invalid)
 		}
-		if _, err := s.text(ctx, src); err != nil {
-			return nil, err
+		shown := label(x.Kind, x.Label, x.Language)
+		if other, ok := taken[shown]; ok {
+			return nil, fmt.Errorf("text tracks %q and %q would both be called %q: leave one out, or give it another kind or a label: %w", other, names[i], shown, bijou.Invalid)
 		}
-		sides = append(sides, side{x, src})
+		taken[shown] = names[i]
+		out = append(out, x)
 	}
-	return sides, nil
+	return out, nil
 }
 
 func (s *Service) probe(ctx context.Context, src Source) (bijou.Probe, error) {

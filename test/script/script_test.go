@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"bijou"
 	"bijou/test/harness"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -31,7 +32,8 @@ func TestTheCommandLine(t *testing.T) {
 		Dir: "testdata", WorkdirRoot: work, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, "FILMS="+films, "DATA="+filepath.Join(e.WorkDir, "data"), "BIJOU_DATA_DIR="+filepath.Join(e.WorkDir, "data"),
-				"BIJOU_BUNDLED_FILMS=false", "BIJOU_LISTEN=127.0.0.1:0", "BIJOU="+program)
+				"BIJOU_BUNDLED_FILMS=false", "BIJOU_LISTEN=127.0.0.1:0", "BIJOU="+program,
+				"LONG="+strings.Repeat("x", bijou.MaxName+1))
 			e.Values[held{}] = &held{}
 			for i, v := range e.Vars {
 				if path, ok := strings.CutPrefix(v, "PATH="); ok {
@@ -41,7 +43,7 @@ func TestTheCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname,
+			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname, "latin1": latin1,
 		},
 	})
 }
@@ -81,6 +83,8 @@ func makeFilms(t *testing.T) string {
 	write("text.mp4", []byte("This is not a film.\n"))
 	write("zero.mp4", nil)
 	write("good.srt", []byte("1\n00:00:01,000 --> 00:00:02,000\nHello\n"))
+	write("latin1.srt", []byte("1\n00:00:01,000 --> 00:00:02,000\n\xc7a va\xa0?\n"))
+	write("koi8.srt", []byte("1\n00:00:01,000 --> 00:00:02,000\n\xf0\xd2\xc9\xd7\xc5\xd4!\n"))
 	write("none.srt", []byte("There is nothing to read here.\n"))
 	return dir
 }
@@ -98,6 +102,8 @@ func makeOdd(t *testing.T, at func(string) string) {
 	make(tone, []string{"-itsoffset", "2"}, small("3", "64x64"), vp8, []string{at("late.mkv")})
 	make(small("1", "2x2"), []string{at("tiny.mp4")})
 	make(small("2", "64x64"), vp8, []string{"-f", "webm", "-live", "1", at("live.webm")})
+	make(small("1", "64x64"), vp8, []string{"-metadata", "title=The Clock", at("titled.mkv")})
+	make([]string{"-i", at("tiny.mp4"), "-c", "copy", at(latin1Film)})
 }
 
 // refuse runs a command that must fail: refuse STATUS PROGRAM ARGUMENT… It wants that exit status, nothing on standard output, and exactly
@@ -261,4 +267,16 @@ func badname(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: badname")
 	}
 	refuse(ts, false, []string{"1", "bijou", "title", "add", filepath.Join(ts.Getenv("FILMS"), "new\nline.mp4")})
+}
+
+// latin1Film is the name of a film in Latin-1, which no script can write.
+const latin1Film = "Caf\xe9.mp4"
+
+// latin1 adds that film, with subtitles in the same character set.
+func latin1(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: latin1")
+	}
+	films := ts.Getenv("FILMS")
+	ts.Check(ts.Exec("bijou", "title", "add", filepath.Join(films, latin1Film), "--subtitles", "fr="+filepath.Join(films, "latin1.srt")))
 }
