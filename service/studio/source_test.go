@@ -81,7 +81,7 @@ func TestAFileNameInAnyBytesIsReadable(t *testing.T) {
 		"caf\xe9.mp4":                        "café.mp4",
 		"\x93Oui\x94.mp4":                    "“Oui”.mp4",
 		"caf\xe9 – été.mp4":                  "caf\ufffd – été.mp4", // cut in the middle, or of two kinds
-		"\x83\x81\x83.mp4":                   "ƒ\ufffdƒ.mp4",          // not Windows-1252
+		"\x83\x81\x83.mp4":                   "ƒ\ufffdƒ.mp4",        // not Windows-1252
 		"Fran\xe7ais\xff.mp4":                "Françaisÿ.mp4",
 		strings.Repeat("\xe9", 251) + ".mp4": strings.Repeat("é", 125) + ".mp4",
 	} {
