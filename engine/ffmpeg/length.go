@@ -69,7 +69,7 @@ func (t *Tool) measured(ctx context.Context, path string, d *description) (ends 
 			}
 			ends[i] = end[i]
 		}
-		return ends, nil
+		return ends, t.onePicture(ctx, path, d)
 	}
 	told := true
 	for _, i := range d.played() {
@@ -88,6 +88,26 @@ func (t *Tool) measured(ctx context.Context, path string, d *description) (ends 
 			shown(path), span(latest(ends)), bijou.Invalid)
 	}
 	return ends, shortfall(path, latest(ends), d.whole(), cut)
+}
+
+// onePicture refuses a recording off the air that goes on with another picture track after the first one ended: what is on it would be lost.
+func (t *Tool) onePicture(ctx context.Context, path string, d *description) error {
+	if len(d.Video) < 2 {
+		return nil
+	}
+	var indexes []int
+	for _, v := range d.Video {
+		indexes = append(indexes, v.Index)
+	}
+	ends, _, err := t.measure(ctx, path, indexes...)
+	if err != nil {
+		return err
+	}
+	if first := ends[indexes[0]]; latest(ends) > first+1000 {
+		return fmt.Errorf("%s goes on with another picture track after %s: cut the recording there, and add each part as a film of its own: %w",
+			shown(path), span(first), bijou.Invalid)
+	}
+	return nil
 }
 
 // latest is when the last of the tracks ends.

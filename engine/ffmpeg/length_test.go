@@ -202,6 +202,17 @@ func TestAPictureOrASoundThatChangesInTheMiddleStaysInStep(t *testing.T) {
 	}
 }
 
+func TestARecordingThatGoesOnWithAnotherPictureTrackIsRefused(t *testing.T) {
+	first := film(t, "first.ts", with(seconds("2", "2", "0", "0"), small())...)
+	second := film(t, "second.ts", "-i", first, "-c", "copy", "-output_ts_offset", "2", "-mpegts_pmt_start_pid", "0x500", "-streamid", "0:0x200", "-streamid", "1:0x201")
+	_, err := New(Config{}).Probe(t.Context(), put(t, "film.ts", join(read(t, first), read(t, second))))
+	refused(t, "another picture track", err, bijou.Invalid, "film.ts goes on with another picture track after 0:00:02")
+	// Two at the same time are two views of one film.
+	if got := probe(t, film(t, "views.ts", "-i", first, "-map", "0:v", "-map", "0:v", "-map", "0:a", "-c", "copy")); len(got.Video) != 2 {
+		t.Errorf("two views: got %+v", got.Video)
+	}
+}
+
 // checkFragments fails where a file is not in fragments of a second, of that length in milliseconds in all.
 func checkFragments(t *testing.T, name, path string, want, near int64) {
 	t.Helper()
