@@ -7,9 +7,12 @@ type Caller struct {
 	Account  AccountID `json:"account,omitempty"`
 	Profile  ProfileID `json:"profile,omitempty"`
 	Operator bool      `json:"operator,omitempty"` // holds the operator's token
-	Session  string    `json:"session,omitempty"`  // which sign-in: the hash of its token
+	Children bool      `json:"children,omitempty"` // the profile sees titles for children only
+	Session  SignInID  `json:"session,omitempty"`  // which sign-in
+	Stale    bool      `json:"stale,omitempty"`    // the token is old enough to be replaced
 	Address  string    `json:"address,omitempty"`  // IP address of the client, without port
 	Host     string    `json:"host,omitempty"`     // by which the client reached the service, without port
+	Secure   bool      `json:"secure,omitempty"`   // the client reached the service by HTTPS
 }
 
 // Guest tells whether the caller has not signed in.

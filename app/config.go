@@ -11,6 +11,7 @@ import (
 	"bijou"
 	"bijou/kit/conf"
 	"bijou/service/appliance"
+	"bijou/service/gateway"
 	"bijou/service/members"
 	"bijou/service/playback"
 	"bijou/service/steering"
@@ -28,6 +29,7 @@ type Config struct {
 	Appliance appliance.Config `yaml:"appliance"`
 	Facts     Facts            `yaml:"facts"`
 	FFmpeg    FFmpeg           `yaml:"ffmpeg"`
+	Gateway   gateway.Config   `yaml:"gateway"`
 	Members   members.Config   `yaml:"members"`
 	Playback  playback.Config  `yaml:"playback"`
 	Steering  steering.Config  `yaml:"steering"`
@@ -64,6 +66,7 @@ func DefaultConfig() Config {
 		Appliance: appliance.DefaultConfig(),
 		Facts:     Facts{Retain: 1 << 30, RetainFor: 30 * 24 * time.Hour},
 		FFmpeg:    FFmpeg{FFmpeg: "ffmpeg", FFprobe: "ffprobe"},
+		Gateway:   gateway.DefaultConfig(),
 		Members:   members.DefaultConfig(),
 		Playback:  playback.DefaultConfig(),
 		Steering:  steering.DefaultConfig(),

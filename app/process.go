@@ -42,7 +42,7 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 		return err
 	}
 	defer s.close()
-	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics(b.Version, b.Commit), build: b}
+	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics(b.Version, b.Commit), build: b, address: "http://" + l.Addr().String()}
 	if p.ring, err = trust.OpenRing(data.file("keys", "grants"), time.Now()); err != nil {
 		return err
 	}
@@ -78,7 +78,6 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	if err != nil {
 		return err
 	}
-	address := "http://" + l.Addr().String()
 	mux := http.NewServeMux()
 	mux.Handle("/", door)
 	parts := []run.Part{{Name: "members", Run: r.members.Run}, r.studio.Part()}
@@ -94,10 +93,10 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	}
 	return group.Run(ctx, func() {
 		// Who looks for the service finds it through the lock file; if that cannot be written, --server names it.
-		if err := p.data.say(holder{PID: os.Getpid(), Command: "up", Address: address}); err != nil {
+		if err := p.data.say(holder{PID: os.Getpid(), Command: "up", Address: p.address}); err != nil {
 			p.log.Warn("address is not noted in the data directory", "error", err)
 		}
-		listening(address)
+		listening(p.address)
 	})
 }
 

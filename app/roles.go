@@ -11,6 +11,8 @@ import (
 	"bijou/engine/directory"
 	"bijou/engine/ffmpeg"
 	"bijou/engine/logfile"
+	"bijou/engine/outbox"
+	"bijou/engine/smtp"
 	"bijou/engine/sqlite"
 	"bijou/kit/rpc"
 	"bijou/kit/trust"
@@ -109,6 +111,7 @@ type process struct {
 	ring    *trust.Ring
 	cluster *cluster
 	build   Build
+	address string // that the service listens at
 }
 
 // libraryRooms are the two rooms that make and keep titles: all that the command line needs when no service runs.
@@ -123,11 +126,20 @@ func (p *process) libraryRooms() rooms {
 	return r
 }
 
+// mailer is the way that mail goes: by the mail server where one is named, else into files.
+func (p *process) mailer() bijou.Mailer {
+	m := p.config.Members.Mail
+	if m.SMTP == "" {
+		return outbox.New(p.data.file("outbox"))
+	}
+	return smtp.New(smtp.Options{Address: m.SMTP, Security: smtp.Security(m.Security), User: m.User, Password: m.Password})
+}
+
 // allRooms are the rooms of bijou up.
 func (p *process) allRooms() rooms {
 	r := p.libraryRooms()
 	r.members = members.New(members.Deps{
-		Accounts: p.stores.members, Profiles: p.stores.members, Facts: p.stores.facts,
+		Accounts: p.stores.members, Profiles: p.stores.members, Titles: r.catalog, Facts: p.stores.facts, Mail: p.mailer(), Address: p.address,
 		Log: p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
 	r.events = events.New(events.Deps{Facts: p.stores.facts, Now: time.Now, Metrics: p.metrics})
@@ -174,7 +186,8 @@ func (p *process) door(r rooms) (http.Handler, error) {
 	}
 	gate := gateway.New(gateway.Deps{
 		Sessions: r.members, API: rpc.Handler(rpc.Deps{Log: p.log, Metrics: p.metrics}, public(p.routes(r))...),
-		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: token, SessionCookie: members.CookieName,
+		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: token, SessionCookie: rpc.SessionCookie,
+		NewCookie: members.Cookie, Config: p.config.Gateway,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if strings.HasPrefix(req.URL.Path, grant.Prefix) {

@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -14,9 +13,11 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"bijou"
 	"bijou/kit/rpc"
+	"bijou/kit/watch"
 )
 
 // Deps are what the room works with.
@@ -27,6 +28,8 @@ type Deps struct {
 	OpenAPI       []byte       // the document at /api/v1/openapi.json
 	OperatorToken string       // who sends it is an operator
 	SessionCookie string       // name of the cookie that carries a session token
+	NewCookie     func(token string, expires time.Time, secure bool) *http.Cookie
+	Config        Config
 }
 
 // Service is the door.
@@ -35,6 +38,7 @@ type Service struct {
 	operator [sha256.Size]byte
 	site     *site
 	origins  *http.CrossOriginProtection
+	proxies  []netip.Prefix // who is believed about the client
 }
 
 // New assembles the room.
@@ -44,6 +48,7 @@ func New(d Deps) *Service {
 		operator: sha256.Sum256([]byte(d.OperatorToken)),
 		site:     newSite(d.Site),
 		origins:  http.NewCrossOriginProtection(),
+		proxies:  d.Config.proxies(),
 	}
 }
 
@@ -82,15 +87,13 @@ func (s *Service) api(w http.ResponseWriter, r *http.Request) {
 		rpc.WriteProblem(w, r, fmt.Errorf("the request comes from another site: use the service's own page: %w", bijou.Denied))
 		return
 	}
-	caller, err := s.caller(r)
+	address, secure := s.client(r)
+	caller, err := s.caller(w, r, secure)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)
 		return
 	}
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		caller.Address = host
-	}
-	caller.Host = hostOf(r.Host)
+	caller.Address, caller.Secure, caller.Host = address, secure, hostOf(r.Host)
 	b, err := json.Marshal(caller)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)
@@ -121,7 +124,7 @@ func hostOf(header string) string {
 }
 
 // caller finds out who asks: a bearer token must hold, while a cookie that does not leaves a guest, who can then sign in anew.
-func (s *Service) caller(r *http.Request) (bijou.Caller, error) {
+func (s *Service) caller(w http.ResponseWriter, r *http.Request, secure bool) (bijou.Caller, error) {
 	if token, ok := bearer(r); ok {
 		sum := sha256.Sum256([]byte(token))
 		if s.OperatorToken != "" && subtle.ConstantTimeCompare(sum[:], s.operator[:]) == 1 {
@@ -133,19 +136,29 @@ func (s *Service) caller(r *http.Request) (bijou.Caller, error) {
 	if err != nil || cookie.Value == "" {
 		return bijou.Caller{}, nil
 	}
-	return s.member(r.Context(), cookie.Value)
+	caller, err := s.Sessions.Authenticate(r.Context(), cookie.Value)
+	if errors.Is(err, bijou.Denied) {
+		return bijou.Caller{}, nil
+	}
+	if err == nil && caller.Stale {
+		s.rotate(w, r, cookie.Value, secure)
+	}
+	return caller, err
+}
+
+// rotate gives the browser a newer token. Where that fails the old one holds, and the next request tries again.
+func (s *Service) rotate(w http.ResponseWriter, r *http.Request, token string, secure bool) {
+	renewed, err := s.Sessions.Rotate(r.Context(), token)
+	switch {
+	case err == nil:
+		http.SetCookie(w, s.NewCookie(renewed.Token, renewed.Expires, secure))
+	case !errors.Is(err, bijou.Conflict): // another request of the same browser was first
+		watch.Note(r.Context(), err)
+	}
 }
 
 // bearer returns the token of the Authorization header. The scheme's name has no case (RFC 9110 section 11.1).
 func bearer(r *http.Request) (string, bool) {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
-}
-
-func (s *Service) member(ctx context.Context, token string) (bijou.Caller, error) {
-	caller, err := s.Sessions.Authenticate(ctx, token)
-	if errors.Is(err, bijou.Denied) {
-		return bijou.Caller{}, nil
-	}
-	return caller, err
 }
