@@ -17,6 +17,7 @@ import (
 	"bijou/kit/rpc"
 	"bijou/kit/run"
 	"bijou/kit/watch"
+	"bijou/service/members"
 	"bijou/service/playback"
 	"bijou/service/steering"
 	"bijou/service/studio"
@@ -139,6 +140,7 @@ func operatorClient(c Config, h holder) (*rpc.Client, error) {
 
 // Operator is what the command line asks of a running service.
 type Operator struct {
+	Members  *members.Client
 	Steering *steering.Client
 	Playback *playback.Client
 	client   *rpc.Client
@@ -159,7 +161,7 @@ func OpenOperator(ctx context.Context, c Config) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{Steering: steering.NewClient(client), Playback: playback.NewClient(client), client: client}, nil
+	return &Operator{Members: members.NewClient(client), Steering: steering.NewClient(client), Playback: playback.NewClient(client), client: client}, nil
 }
 
 // answers tells whether a service is alive at the address.

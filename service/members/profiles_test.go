@@ -18,6 +18,7 @@ import (
 // make makes a profile of the caller's account.
 func (p *people) make(t *testing.T, c bijou.Caller, in members.MakeProfile) bijou.Profile {
 	t.Helper()
+	p.now = p.now.Add(time.Microsecond) // profiles come oldest first
 	var made bijou.Profile
 	if err := json.Unmarshal(p.do(t, c, "POST", "/api/v1/profiles", in).Body.Bytes(), &made); err != nil {
 		t.Fatal(err)
@@ -147,7 +148,6 @@ func TestAListComesLatestFirstAndIsTheProfilesOwn(t *testing.T) {
 
 func TestAnExportHoldsAllThatIsKept(t *testing.T) {
 	p := newPeople(t)
-	p.now = begin.Add(time.Minute)
 	p.make(t, p.ada, childWish)
 	withPIN(t, p)
 	p.do(t, p.ada, "PUT", "/api/v1/list/ttl_2", nil)
