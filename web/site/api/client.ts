@@ -9,6 +9,8 @@ export type Play = Schemas['Play'];
 export type Fact = Schemas['Fact'];
 export type Me = Schemas['Me'];
 export type Position = Schemas['Position'];
+export type Profile = Schemas['Profile'];
+export type ListedSignIn = Schemas['ListedSignIn'];
 
 export const client = createClient<paths>({ baseUrl: '' });
 
