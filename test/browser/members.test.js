@@ -218,7 +218,7 @@ describe('members', { timeout: 300_000 }, () => {
     assert.equal(data.account.email, who.email);
     assert.equal(data.sessions.length, 1);
     await page.goto(service.address + '/sign-up');
-    await page.getByRole('heading', { name: 'Account' }).waitFor();
+    await page.getByRole('heading', { name: 'Account', exact: true }).waitFor();
     page.once('dialog', (d) => d.accept());
     await page.locator('#last-password').fill('a better password');
     await page.getByRole('button', { name: 'Delete the account' }).click();
