@@ -78,6 +78,8 @@ var thirdParty = map[string][]string{
 	"service/appliance/shelf": {"golang.org/x/sys"},
 	// Counters of its craft: facts accepted, refused and late.
 	"service/events": {"github.com/prometheus/client_golang"},
+	// Quantiles that merge (DDSketch); counters of its craft: starts, failures, stalls; one group of goroutines for its partitions.
+	"service/pulse": {"github.com/DataDog/sketches-go", "github.com/prometheus/client_golang", "golang.org/x/sync"},
 	// Counters of its craft: reports, decisions, appliances.
 	"service/steering": {"github.com/prometheus/client_golang"},
 	// Argon2id for passwords; one bounded group of goroutines for the hashing.

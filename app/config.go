@@ -13,6 +13,7 @@ import (
 	"bijou/service/appliance"
 	"bijou/service/members"
 	"bijou/service/playback"
+	"bijou/service/pulse"
 	"bijou/service/steering"
 	"bijou/service/studio"
 )
@@ -30,6 +31,7 @@ type Config struct {
 	FFmpeg    FFmpeg           `yaml:"ffmpeg"`
 	Members   members.Config   `yaml:"members"`
 	Playback  playback.Config  `yaml:"playback"`
+	Pulse     pulse.Config     `yaml:"pulse"`
 	Steering  steering.Config  `yaml:"steering"`
 	Studio    studio.Config    `yaml:"studio"`
 }
@@ -66,6 +68,7 @@ func DefaultConfig() Config {
 		FFmpeg:    FFmpeg{FFmpeg: "ffmpeg", FFprobe: "ffprobe"},
 		Members:   members.DefaultConfig(),
 		Playback:  playback.DefaultConfig(),
+		Pulse:     pulse.DefaultConfig(),
 		Steering:  steering.DefaultConfig(),
 		Studio:    studio.DefaultConfig(),
 	}

@@ -18,6 +18,7 @@ import (
 	"bijou/kit/run"
 	"bijou/kit/watch"
 	"bijou/service/playback"
+	"bijou/service/pulse"
 	"bijou/service/steering"
 	"bijou/service/studio"
 )
@@ -141,6 +142,7 @@ func operatorClient(c Config, h holder) (*rpc.Client, error) {
 type Operator struct {
 	Steering *steering.Client
 	Playback *playback.Client
+	Pulse    *pulse.Client
 	client   *rpc.Client
 }
 
@@ -159,7 +161,7 @@ func OpenOperator(ctx context.Context, c Config) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{Steering: steering.NewClient(client), Playback: playback.NewClient(client), client: client}, nil
+	return &Operator{Steering: steering.NewClient(client), Playback: playback.NewClient(client), Pulse: pulse.NewClient(client), client: client}, nil
 }
 
 // answers tells whether a service is alive at the address.

@@ -81,7 +81,7 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	address := "http://" + l.Addr().String()
 	mux := http.NewServeMux()
 	mux.Handle("/", door)
-	parts := []run.Part{{Name: "members", Run: r.members.Run}, r.studio.Part()}
+	parts := []run.Part{{Name: "members", Run: r.members.Run}, {Name: "pulse", Run: r.pulse.Run}, r.studio.Part()}
 	for i, box := range r.appliances {
 		parts = append(parts, run.Part{Name: fmt.Sprintf("appliance-%d", i+1), Run: box.Run})
 	}

@@ -30,6 +30,7 @@ type cli struct {
 	Run       runCmd       `cmd:"" help:"Run one role of the service, beside a service elsewhere or by itself."`
 	Title     titleCmd     `cmd:"" help:"Add, list, show and remove titles."`
 	Appliance applianceCmd `cmd:"" help:"List, drain, pause and drop appliances."`
+	Pulse     pulseCmd     `cmd:"" help:"Show how viewers fare: starts, failures, first pictures, stalls, rates."`
 	Why       whyCmd       `cmd:"" help:"Say why a viewing was sent to the appliances that it was sent to."`
 	Token     tokenCmd     `cmd:"" help:"Let machines join."`
 	Grant     grantCmd     `cmd:"" help:"Revoke grants, rotate and print keys."`
