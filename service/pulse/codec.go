@@ -13,9 +13,9 @@ import (
 
 // The stored forms begin with a version. All numbers are varints; names carry their length.
 const (
-	minuteVersion   = 1
-	positionVersion = 1
-	viewingsVersion = 1
+	minuteVersion     = 1
+	checkpointVersion = 1
+	viewingsVersion   = 1
 )
 
 // maxMinuteBytes bounds a stored minute: a record of the log takes no more.
@@ -242,17 +242,8 @@ type position struct {
 	advance int64 // time that its fold was last told, in ms since 1970
 }
 
-// checkpoint ends what is kept at once: it makes the minutes before it count, and says which facts they hold.
-type checkpoint struct {
-	minutes   int // records of minutes right before it
-	positions []position
-}
-
-func encodeCheckpoint(c checkpoint) []byte {
-	b := []byte{positionVersion}
-	b = binary.AppendUvarint(b, uint64(c.minutes))
-	return appendPositions(b, c.positions)
-}
+// encodeCheckpoint returns the stored form of what ends what is kept at once: it makes the minutes before it count, and says which facts they hold.
+func encodeCheckpoint(ps []position) []byte { return appendPositions([]byte{checkpointVersion}, ps) }
 
 func appendPositions(b []byte, ps []position) []byte {
 	b = binary.AppendUvarint(b, uint64(len(ps)))
@@ -263,16 +254,11 @@ func appendPositions(b []byte, ps []position) []byte {
 	return b
 }
 
-func decodeCheckpoint(b []byte) (c checkpoint, err error) {
+func decodeCheckpoint(b []byte) ([]position, error) {
 	d := &decoder{rest: b}
-	d.version("a checkpoint", positionVersion)
-	if n := d.uvarint(); n > math.MaxInt32 {
-		d.fail("a checkpoint tells of %d minutes", n)
-	} else {
-		c.minutes = int(n)
-	}
-	c.positions = d.positions()
-	return c, d.all()
+	d.version("a checkpoint", checkpointVersion)
+	ps := d.positions()
+	return ps, d.all()
 }
 
 func (d *decoder) positions() (ps []position) {

@@ -22,9 +22,9 @@ type memoryLog struct {
 	topics     map[string][][]bijou.Record
 	committed  map[string]int64
 	grown      chan struct{}
-	most       int  // records of one Read
-	writes     int  // the room's writes that still succeed; negative: all
-	keepsLast  bool // the first write that fails is kept all the same, as after a flush that failed
+	most       int // records of one Read
+	writes     int // the room's writes that still succeed; negative: all
+	keeps      int // records of the first write that fails are kept all the same, as after a flush that failed
 }
 
 func newMemoryLog(partitions int) *memoryLog {
@@ -64,15 +64,15 @@ func (l *memoryLog) add(topic string, partition int, records []bijou.Record) (fi
 	return first
 }
 
-// write says whether the room may write, and whether what it writes is kept.
-func (l *memoryLog) write() (kept bool, err error) {
+// write says how many of so many records that the room writes are kept.
+func (l *memoryLog) write(records int) (kept int, err error) {
 	if l.writes < 0 {
-		return true, nil
+		return records, nil
 	}
 	if l.writes--; l.writes >= 0 {
-		return true, nil
+		return records, nil
 	}
-	kept, l.keepsLast, l.writes = l.keepsLast, false, 0
+	kept, l.keeps, l.writes = min(l.keeps, records), 0, 0
 	return kept, fmt.Errorf("the disk of this test is full: %w", bijou.Exhausted)
 }
 
@@ -80,12 +80,8 @@ func (l *memoryLog) write() (kept bool, err error) {
 func (l *memoryLog) Append(_ context.Context, topic string, partition int, records []bijou.Record) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kept, err := l.write()
-	var first int64
-	if kept {
-		first = l.add(topic, partition, records)
-	}
-	return first, err
+	kept, err := l.write(len(records))
+	return l.add(topic, partition, records[:kept]), err
 }
 
 // Read implements bijou.LogStore.
@@ -114,8 +110,8 @@ func (l *memoryLog) Read(ctx context.Context, topic string, partition int, from 
 func (l *memoryLog) Commit(_ context.Context, group, topic string, partition int, next int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kept, err := l.write()
-	if kept {
+	kept, err := l.write(1)
+	if kept == 1 {
 		l.committed[fmt.Sprint(group, topic, partition)] = next
 	}
 	return err

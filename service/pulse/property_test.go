@@ -124,7 +124,7 @@ func liveThrough(t *testing.T, seed uint64) {
 		l.mu.Lock()
 		l.most = 1 + r.IntN(20)
 		if r.IntN(8) == 0 {
-			l.writes, l.keepsLast = r.IntN(4), r.IntN(2) == 0
+			l.writes, l.keeps = r.IntN(4), r.IntN(6)
 		} else {
 			l.writes = -1
 		}
@@ -157,4 +157,42 @@ func liveThrough(t *testing.T, seed uint64) {
 		time.Sleep(2 * time.Minute)
 	}
 	stop()
+	l.mu.Lock()
+	l.topics[bijou.TopicPulse] = nil // somebody took the kept minutes away
+	l.mu.Unlock()
+	s, stop = start()
+	time.Sleep(2 * time.Minute)
+	wantRecount(t, s, facts, begin, time.Now())
+	stop()
+}
+
+func TestWhatIsKeptWhileAnotherPartitionIsReadAgainDoesNotSetThatOneBack(t *testing.T) {
+	l := newMemoryLog(2)
+	begin := func() *worker {
+		w, err := newRoom(l, func() time.Time { return noon.Add(time.Hour) }).restore(t.Context(), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	keep := func(w *worker, partitions ...int) {
+		for _, n := range partitions {
+			records, err := l.Read(t.Context(), bijou.TopicFacts, n, w.parts[n].next, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.take(w.batchOf(n, records))
+		}
+		if err := w.keep(t.Context(), noon.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.put(t, 0, told(bijou.FactStart, 1, 0), told(bijou.FactEnd, 2, time.Second))
+	other := func(f *bijou.Fact) { f.Session = "ply_2" }
+	l.put(t, 1, told(bijou.FactStart, 1, 0, other), told(bijou.FactEnd, 2, time.Second, other))
+	keep(begin(), 0, 1)
+	l.put(t, 0, told(bijou.FactStall, 3, time.Minute))
+	keep(begin(), 0) // nothing is remembered of viewings yet, so both begin again, and only one has come so far
+	s := catchUp(t, l, []int64{3, 2}, noon.Add(time.Hour))
+	wantRecount(t, s, l.facts(t), noon, noon.Add(time.Hour))
 }

@@ -34,8 +34,7 @@ func (w *worker) keep(ctx context.Context, now time.Time) error {
 		records = append(records, bijou.Record{Key: keyMinute, Value: value})
 	}
 	l.mu.Unlock()
-	c := checkpoint{minutes: len(records), positions: w.positions()}
-	records = append(records, bijou.Record{Key: keyCheckpoint, Value: encodeCheckpoint(c)})
+	records = append(records, bijou.Record{Key: keyCheckpoint, Value: encodeCheckpoint(w.positions())})
 	first, err := w.Log.Append(ctx, bijou.TopicPulse, partition, records)
 	if err != nil {
 		return err
@@ -130,7 +129,8 @@ type loaded struct {
 	total      *series
 }
 
-// load reads the kept minutes, and returns a ledger and how far facts are counted in it. Minutes that no checkpoint follows do not count.
+// load reads the kept minutes, and returns a ledger and how far facts are counted in it. Minutes that no checkpoint follows do not count: a store need not
+// append records together so that either all or none outlive a kill.
 func (s *Service) load(ctx context.Context) (*ledger, []position, error) {
 	end, err := s.openTopic(ctx, bijou.TopicPulse)
 	if err != nil {
@@ -155,14 +155,14 @@ func (s *Service) load(ctx context.Context) (*ledger, []position, error) {
 					held = append(held, m)
 				}
 			case bytes.Equal(r.Key, keyCheckpoint):
-				var c checkpoint
-				if c, err = decodeCheckpoint(r.Value); err == nil {
-					counted = c.positions
-					l.adopt(held[max(0, len(held)-c.minutes):])
+				var reached []position
+				if reached, err = decodeCheckpoint(r.Value); err == nil {
+					counted = reached
+					l.adopt(held)
 				}
 				held = nil
 			default:
-				held = nil
+				held = nil // a process ended before it had appended all
 			}
 			if err != nil {
 				s.Logger.Error("record cannot be read", "topic", bijou.TopicPulse, "offset", r.Offset, "error", err)
