@@ -155,11 +155,11 @@ func (d *decoder) all() error {
 	return d.err
 }
 
-// view is what a reader wants of stored minutes.
+// view is what a reader wants of stored minutes: where what is counted is added to. Either may be nil, or return nil for what is not wanted.
 type view struct {
-	total func(*series)
+	total func(at int64) *series
 	by    dimension
-	named func(name string) *series // where the series of by are added to; nil: they are passed over. It may return nil.
+	named func(at int64, name string) *series
 }
 
 // decodeMinute reads of a stored minute what the view wants, and says which minute it is.
@@ -169,11 +169,7 @@ func decodeMinute(b []byte, v view) (at int64, err error) {
 	at = d.varint()
 	total := d.sized()
 	if v.total != nil && d.err == nil {
-		s, err := decodeSeries(total)
-		if err != nil {
-			return at, err
-		}
-		v.total(s)
+		d.err = addSeries(total, v.total(at))
 	}
 	if v.named == nil {
 		return at, d.err
@@ -184,15 +180,7 @@ func decodeMinute(b []byte, v view) (at int64, err error) {
 			if by != v.by || d.err != nil {
 				continue
 			}
-			into := v.named(string(name))
-			if into == nil {
-				continue
-			}
-			s, err := decodeSeries(raw)
-			if err != nil {
-				return at, err
-			}
-			into.merge(s)
+			d.err = addSeries(raw, v.named(at, string(name)))
 		}
 		if by == v.by {
 			return at, d.err
@@ -201,39 +189,43 @@ func decodeMinute(b []byte, v view) (at int64, err error) {
 	return at, d.all()
 }
 
-func decodeSeries(b []byte) (*series, error) {
-	d, s := &decoder{rest: b}, &series{}
+// addSeries adds a stored series to one, or passes it over where that is nil. After a failure some may have been added.
+func addSeries(b []byte, s *series) error {
+	if s == nil {
+		return nil
+	}
+	d := &decoder{rest: b}
 	some := d.uvarint()
 	if some >= 1<<counters {
 		d.fail("a series has counters that nobody knows")
 	}
 	for c := range s.n {
 		if some&(1<<c) != 0 {
-			s.n[c] = d.varint()
+			s.n[c] += d.varint()
 		}
 	}
-	s.frames, s.rates = d.sketch(), d.sketch()
-	return s, d.all()
+	d.sketch(&s.frames)
+	d.sketch(&s.rates)
+	return d.all()
 }
 
 // maxWeight keeps sums of weights whole numbers in floating point.
 const maxWeight = 1 << 50
 
-func (d *decoder) sketch() *sketch {
+func (d *decoder) sketch(into **sketch) {
 	n := d.count()
-	if n == 0 {
-		return nil
+	if n > 0 && *into == nil {
+		*into = newSketch()
 	}
-	s, at := newSketch(), uint64(0)
+	at := uint64(0)
 	for range n {
 		step, weight := d.uvarint(), d.uvarint()
 		if at += step; at > uint64(lastBin) || step > uint64(lastBin) || weight == 0 || weight > maxWeight {
 			d.fail("a sketch has bin %d with weight %d", at, weight)
-			return nil
+			return
 		}
-		s.put(int(at), int64(weight))
+		(*into).put(int(at), int64(weight))
 	}
-	return s
 }
 
 // position is how far one partition of the facts was read.

@@ -37,8 +37,8 @@ func TestAStoredMinuteReadsAsItWas(t *testing.T) {
 	}
 	for d := range dimensions {
 		got := map[string]*series{}
-		var total *series
-		at, err := decodeMinute(b, view{total: func(s *series) { total = s }, by: d, named: func(name string) *series {
+		total := &series{}
+		at, err := decodeMinute(b, view{total: func(int64) *series { return total }, by: d, named: func(_ int64, name string) *series {
 			got[name] = &series{}
 			return got[name]
 		}})
@@ -76,7 +76,7 @@ func TestAMinuteWithTooManyValuesKeepsTheMostImportantAndTheSum(t *testing.T) {
 	}
 	var sum series
 	var names, least int
-	_, err := decodeMinute(b, view{by: byTitle, named: func(name string) *series {
+	_, err := decodeMinute(b, view{by: byTitle, named: func(_ int64, name string) *series {
 		if names++; name != rest && name < "ttl_0002" {
 			least++
 		}
@@ -111,7 +111,7 @@ func TestAMinuteThatWouldNotFitIntoARecordTellsFewerValuesApart(t *testing.T) {
 		t.Errorf("the minute has %d bytes and %d values were added up, want at most %d and some", len(b), folded, maxMinuteBytes)
 	}
 	var sum series
-	if _, err := decodeMinute(b, view{by: byPlayer, named: func(string) *series { return &sum }}); err != nil || sum.frames.count() != maxKept*full.frames.count() {
+	if _, err := decodeMinute(b, view{by: byPlayer, named: func(int64, string) *series { return &sum }}); err != nil || sum.frames.count() != maxKept*full.frames.count() {
 		t.Errorf("the players have %d first pictures together (%v), want %d", sum.frames.count(), err, maxKept*full.frames.count())
 	}
 }
@@ -171,7 +171,7 @@ func FuzzMinute(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for d := range dimensions {
 			m := newMinute()
-			at, err := decodeMinute(b, view{total: func(s *series) { m.total.merge(s) }, by: d, named: func(name string) *series {
+			at, err := decodeMinute(b, view{total: func(int64) *series { return &m.total }, by: d, named: func(_ int64, name string) *series {
 				s, _ := named(m.by[d], name, maxGathered)
 				return s
 			}})

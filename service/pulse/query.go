@@ -213,7 +213,6 @@ type sums struct {
 	span
 	only   filter
 	by     *dimension
-	total  series
 	points []series
 	groups map[string]*series
 }
@@ -222,57 +221,62 @@ func newSums(r span, only filter, by *dimension) *sums {
 	return &sums{span: r, only: only, by: by, points: make([]series, (r.until-r.from+r.step-1)/r.step), groups: map[string]*series{}}
 }
 
-// take adds one minute's series that is asked for.
-func (s *sums) take(at int64, x *series) {
-	s.total.merge(x)
-	s.points[(at-s.from)/s.step].merge(x)
-}
-
-// kept adds a stored minute.
-func (s *sums) kept(b []byte) error {
-	var v view
-	var one series
-	v.total = func(x *series) { one.merge(x) }
-	if s.only.some {
-		v.total, v.by = nil, s.only.by
-		v.named = func(name string) *series {
-			if name != s.only.value {
-				return nil
-			}
-			return &one
-		}
-	} else if s.by != nil {
-		v.by, v.named = *s.by, s.group
-	}
-	at, err := decodeMinute(b, v)
-	if err != nil {
-		return err
-	}
+// point returns where a minute is added to; nil where it is not asked for.
+func (s *sums) point(at int64) *series {
 	if at < s.from || at >= s.until {
-		return fmt.Errorf("a record that should hold one of the minutes from %d to %d holds %d: %w", s.from, s.until, at, bijou.Corrupt)
+		return nil
 	}
-	s.take(at, &one)
-	return nil
+	return &s.points[(at-s.from)/s.step]
 }
 
-func (s *sums) group(name string) *series {
+// group returns where a minute of a value is added to.
+func (s *sums) group(at int64, name string) *series {
+	if at < s.from || at >= s.until {
+		return nil
+	}
 	x, _ := named(s.groups, name, maxGroups)
 	return x
 }
 
+// view says what is asked of stored minutes.
+func (s *sums) view() view {
+	switch {
+	case s.only.some:
+		return view{by: s.only.by, named: func(at int64, name string) *series {
+			if name != s.only.value {
+				return nil
+			}
+			return s.point(at)
+		}}
+	case s.by != nil:
+		return view{total: s.point, by: *s.by, named: s.group}
+	}
+	return view{total: s.point}
+}
+
+// total is the sum over all points.
+func (s *sums) total() *series {
+	sum := &series{}
+	for i := range s.points {
+		sum.merge(&s.points[i])
+	}
+	return sum
+}
+
 // gathered adds a minute that is not yet kept.
 func (s *sums) gathered(at int64, m *minute) {
+	point := s.point(at)
 	switch {
-	case at < s.from || at >= s.until:
+	case point == nil:
 	case s.only.some:
 		if x := m.by[s.only.by][s.only.value]; x != nil {
-			s.take(at, x)
+			point.merge(x)
 		}
 	default:
-		s.take(at, &m.total)
+		point.merge(&m.total)
 		if s.by != nil {
 			for name, x := range m.by[*s.by] {
-				s.group(name).merge(x)
+				s.group(at, name).merge(x)
 			}
 		}
 	}
@@ -280,7 +284,8 @@ func (s *sums) gathered(at int64, m *minute) {
 
 // answer says it in the words of the interface.
 func (s *sums) answer(limit int) Answer {
-	a := Answer{From: timeOf(s.from), Until: timeOf(s.until), StepS: s.step * 60, Total: s.total.figures(s.time(s.from, s.until))}
+	total := s.total()
+	a := Answer{From: timeOf(s.from), Until: timeOf(s.until), StepS: s.step * 60, Total: total.figures(s.time(s.from, s.until))}
 	for i := range s.points {
 		from := s.from + int64(i)*s.step
 		a.Points = append(a.Points, Point{At: timeOf(from), Figures: s.points[i].figures(s.time(from, min(from+s.step, s.until)))})
@@ -290,7 +295,7 @@ func (s *sums) answer(limit int) Answer {
 	}
 	a.By = dimensionNames[*s.by]
 	if s.only.some {
-		s.groups[s.only.value] = &s.total
+		s.groups[s.only.value] = total
 	}
 	maps.DeleteFunc(s.groups, func(_ string, x *series) bool { return x.none() })
 	if limit == 0 {
@@ -327,6 +332,7 @@ func (s *Service) sum(ctx context.Context, l *ledger, to *sums) error {
 	}
 	l.mu.Unlock()
 	slices.Sort(offsets)
+	wanted := to.view()
 	for len(offsets) > 0 {
 		records, err := s.Log.Read(ctx, bijou.TopicPulse, partition, offsets[0], stretch(offsets))
 		if err != nil {
@@ -339,7 +345,7 @@ func (s *Service) sum(ctx context.Context, l *ledger, to *sums) error {
 			if len(offsets) == 0 || offsets[0] != r.Offset {
 				continue
 			}
-			if err := to.kept(r.Value); err != nil {
+			if _, err := decodeMinute(r.Value, wanted); err != nil {
 				return fmt.Errorf("read the minute at offset %d: %w", r.Offset, err)
 			}
 			offsets = offsets[1:]
@@ -389,5 +395,5 @@ func (s *Service) Figures(ctx context.Context, in bijou.PulseRange) (bijou.Pulse
 	if err := s.sum(ctx, l, sum); err != nil {
 		return bijou.PulseFigures{}, err
 	}
-	return sum.total.figures(sum.time(r.from, r.until)), nil
+	return sum.total().figures(sum.time(r.from, r.until)), nil
 }

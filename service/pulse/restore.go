@@ -149,9 +149,8 @@ func (s *Service) load(ctx context.Context) (*ledger, []position, error) {
 			var err error
 			switch {
 			case bytes.Equal(r.Key, keyMinute):
-				m := loaded{offset: r.Offset}
-				m.at, err = decodeMinute(r.Value, view{total: func(t *series) { m.total = t }})
-				if err == nil {
+				m := loaded{offset: r.Offset, total: &series{}}
+				if m.at, err = decodeMinute(r.Value, view{total: func(int64) *series { return m.total }}); err == nil {
 					held = append(held, m)
 				}
 			case bytes.Equal(r.Key, keyCheckpoint):
