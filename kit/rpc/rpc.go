@@ -1,11 +1,14 @@
 // Package rpc makes of one declaration of a remote method its HTTP handler, its client and its entry in the OpenAPI document.
 //
-// A method is declared once, as a value: Call (JSON in, JSON out), Upload (raw bytes in), Stream (server-sent events out) or
-// Document (bytes that are not JSON out). Serve joins it to the function that does the work, and Do calls that function from another
+// A method is declared once, as a value: Call (JSON in, JSON out), Upload (raw bytes in), Stream (server-sent events out),
+// Document (bytes that are not JSON out) or Download (such bytes of any length). Serve joins it to the function that does the work, and Do calls that function from another
 // process. A failure keeps its sentence and its kind on the way: what errors.Is holds of at the server, it holds of at the client.
 //
 // Fields of In that are tagged `path:"…"` or `query:"…"` travel in the address, all others in a JSON body. The tags minimum, maximum,
 // minLength, maxLength, minItems, maxItems, pattern, enum, format and required are written into the OpenAPI document and enforced.
+//
+// A method that needs an operator's role and is not read with GET is noted in the audit log, with what is in its address and with the
+// fields of its body that are tagged `audit:"true"`.
 package rpc
 
 import (
@@ -39,11 +42,26 @@ type Permission int
 
 // Who may call a method.
 const (
-	Anyone   Permission = iota // guests too
-	Member                     // who has signed in
-	Operator                   // who holds the operator's token
-	Internal                   // other roles of the cluster only; the gateway does not offer it
+	Anyone        Permission = iota // guests too
+	Member                          // who has signed in
+	Viewer                          // who runs the service, in any role: reads what viewers of films do not see
+	Operator                        // who has the role operator: titles, appliances, grants
+	Administrator                   // who has the role administrator: users, tokens, keys, settings
+	Internal                        // other roles of the cluster only; the gateway does not offer it
 )
+
+// role returns the role that the permission asks for, or the empty role where it asks for none.
+func (p Permission) role() bijou.OperatorRole {
+	switch p {
+	case Viewer:
+		return bijou.RoleViewer
+	case Operator:
+		return bijou.RoleOperator
+	case Administrator:
+		return bijou.RoleAdministrator
+	}
+	return ""
+}
 
 // Call declares a remote method: In becomes Out.
 type Call[In, Out any] struct {
@@ -74,7 +92,7 @@ func (c Call[In, Out]) Serve(f func(context.Context, In) (Out, error)) Route {
 		if err := p.decode(w, req, reflect.ValueOf(&in).Elem()); err != nil {
 			return err
 		}
-		out, err := f(req.Context(), in)
+		out, err := act(w, req, in, func() (Out, error) { return f(req.Context(), in) })
 		if err != nil {
 			return err
 		}
@@ -148,7 +166,7 @@ func (c Upload[In, Out]) Serve(f func(context.Context, In, io.Reader) (Out, erro
 		if err != nil {
 			return err
 		}
-		out, err := f(req.Context(), in, body)
+		out, err := act(w, req, in, func() (Out, error) { return f(req.Context(), in, body) })
 		if err != nil {
 			body.drain()
 			return err
@@ -191,9 +209,12 @@ func (c Stream[In, Event]) Serve(f func(ctx context.Context, in In, send func(Ev
 		if err := p.decode(w, req, reflect.ValueOf(&in).Elem()); err != nil {
 			return err
 		}
-		return w.stream(req, r.fill, func(ctx context.Context, s *eventWriter) error {
-			return f(ctx, in, func(e Event) error { return s.send(e) })
+		_, err := act(w, req, in, func() (struct{}, error) {
+			return struct{}{}, w.stream(req, r.fill, func(ctx context.Context, s *eventWriter) error {
+				return f(ctx, in, func(e Event) error { return s.send(e) })
+			})
 		})
+		return err
 	})
 }
 
@@ -242,7 +263,7 @@ func (c Document[In]) Serve(f func(context.Context, In) (Body, error)) Route {
 		if err := p.decode(w, req, reflect.ValueOf(&in).Elem()); err != nil {
 			return err
 		}
-		body, err := f(req.Context(), in)
+		body, err := act(w, req, in, func() (Body, error) { return f(req.Context(), in) })
 		if err != nil {
 			return err
 		}

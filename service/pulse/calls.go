@@ -8,8 +8,8 @@ import (
 )
 
 var (
-	query   = rpc.Call[Query, Answer]{Verb: "GET", Path: "/api/v1/pulse", Summary: "How viewers fared: starts, failures, first pictures, stalls, rates", Needs: rpc.Operator}
-	follow  = rpc.Stream[struct{}, bijou.PulseLive]{Verb: "GET", Path: "/api/v1/pulse/live", Summary: "How viewers fare now, once a second while it changes", Needs: rpc.Operator}
+	query   = rpc.Call[Query, Answer]{Verb: "GET", Path: "/api/v1/pulse", Summary: "How viewers fared: starts, failures, first pictures, stalls, rates", Needs: rpc.Viewer}
+	follow  = rpc.Stream[struct{}, bijou.PulseLive]{Verb: "GET", Path: "/api/v1/pulse/live", Summary: "How viewers fare now, once a second while it changes", Needs: rpc.Viewer}
 	figures = rpc.Call[bijou.PulseRange, bijou.PulseFigures]{Verb: "POST", Path: "/role/pulse/figures", Summary: "Figures of a range", Needs: rpc.Internal, Idempotent: true}
 	live    = rpc.Call[struct{}, bijou.PulseLive]{Verb: "GET", Path: "/role/pulse/live", Summary: "How viewers fare now", Needs: rpc.Internal}
 )

@@ -166,6 +166,33 @@ func liveThrough(t *testing.T, seed uint64) {
 	stop()
 }
 
+func TestALogOfFactsThatWasPutBackFromABackupIsCountedFromItsEndOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryLog(1)
+		start := func(n int) bijou.Fact {
+			return bijou.Fact{Kind: bijou.FactStart, Session: bijou.SessionID(fmt.Sprint("ply_", n)), Seq: 1, Title: "ttl_1", At: time.Now()}
+		}
+		stop := runs(t, newRoom(l, time.Now))
+		for n := range 10 {
+			l.put(t, 0, start(n))
+		}
+		time.Sleep(2 * time.Minute)
+		stop()
+		l.topics[bijou.TopicFacts][0] = l.topics[bijou.TopicFacts][0][:7] // the backup had seven of them, and all that was counted
+		s := newRoom(l, time.Now)
+		stop = runs(t, s)
+		time.Sleep(time.Minute)
+		for n := range 5 {
+			l.put(t, 0, start(100+n))
+		}
+		time.Sleep(2 * time.Minute)
+		if a, err := s.Query(t.Context(), Query{}); err != nil || a.Total.Starts != 15 {
+			t.Errorf("ten starts before and five after: got %d, %v", a.Total.Starts, err)
+		}
+		stop()
+	})
+}
+
 func TestWhatIsKeptWhileAnotherPartitionIsReadAgainDoesNotSetThatOneBack(t *testing.T) {
 	l := newMemoryLog(2)
 	begin := func() *worker {

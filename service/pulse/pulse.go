@@ -52,6 +52,8 @@ const (
 	settleIn = 2 * time.Second
 	// quiet is how long nothing comes from a partition until its time is that of the clock.
 	quiet = 2 * time.Second
+	// endWait is how long a start waits for a fact that was counted before: a disk that is slower is taken for a log that was put back from a backup.
+	endWait = 30 * time.Second
 	// batchFacts bounds the facts that are folded at once, while nobody is answered.
 	batchFacts = 500
 	// maxListeners bounds those who look on.

@@ -41,7 +41,7 @@ func TestARangeIsToldInAllOverTimeAndByValue(t *testing.T) {
 	s := aDay(t)
 	handler := rpc.Handler(rpc.Deps{}, s.Routes()...)
 	operator := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Header.Set(rpc.CallerHeader, `{"operator":true}`)
+		r.Header.Set(rpc.CallerHeader, `{"operator":"opr_1","role":"viewer"}`)
 		handler.ServeHTTP(w, r)
 	}))
 	defer operator.Close()
@@ -111,7 +111,7 @@ func TestWhatCannotBeAskedIsRefusedInASentence(t *testing.T) {
 func TestOnlyOperatorsAsk(t *testing.T) {
 	h := rpc.Handler(rpc.Deps{}, newRoom(newMemoryLog(1), time.Now).Routes()...)
 	for _, path := range []string{"/api/v1/pulse", "/api/v1/pulse/live"} {
-		for caller, want := range map[string]int{`{}`: http.StatusUnauthorized, `{"account":"acc_1"}`: http.StatusForbidden, `{"operator":true}`: http.StatusServiceUnavailable} {
+		for caller, want := range map[string]int{`{}`: http.StatusUnauthorized, `{"account":"acc_1"}`: http.StatusForbidden, `{"operator":"opr_1","role":"viewer"}`: http.StatusServiceUnavailable} {
 			r := httptest.NewRequest("GET", path, nil)
 			r.Header.Set(rpc.CallerHeader, caller)
 			w := httptest.NewRecorder()

@@ -3,6 +3,7 @@ package pulse
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -101,7 +102,7 @@ func (s *Service) restore(ctx context.Context, partitions int) (*worker, error) 
 	}
 	w := &worker{Service: s, ledger: l}
 	for n := range partitions {
-		p := &part{heard: s.Now()}
+		p := &part{}
 		if n < len(counted) {
 			p.counted = counted[n]
 		}
@@ -112,10 +113,28 @@ func (s *Service) restore(ctx context.Context, partitions int) (*worker, error) 
 		}
 		if p.next == p.counted.next {
 			p.begin()
+		} else if p.short, err = s.endsBefore(ctx, n, p.counted.next); err != nil {
+			return nil, err
 		}
 		w.parts = append(w.parts, p)
 	}
+	for _, p := range w.parts {
+		p.heard = s.Now() // reading begins
+	}
 	return w, nil
+}
+
+// endsBefore tells whether a partition of the facts holds less than was counted of it. Reading waits for what is not there, so that is what it takes to
+// find out; what is there comes at once.
+func (s *Service) endsBefore(ctx context.Context, partition int, next int64) (bool, error) {
+	wait, cancel := context.WithTimeout(ctx, endWait)
+	defer cancel()
+	_, err := s.Log.Read(wait, bijou.TopicFacts, partition, next-1, 1)
+	if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		return false, err
+	}
+	s.Logger.Warn("the log of facts ends before what is counted of it: facts are counted from its end on", "partition", partition, "counted", next)
+	return true, nil
 }
 
 // openTopic appends a record and returns its offset, so that a reader knows where the end is.

@@ -27,6 +27,7 @@ type part struct {
 	next    int64     // offset of the next fact
 	counted position  // what is kept holds the facts before it, and silence up to then
 	live    bool      // it has read up to there: from now on changes count
+	short   bool      // the log ends before there: it was put back from a backup
 	advance int64     // what the fold was told last
 	heard   time.Time // when facts last came
 }
@@ -167,7 +168,7 @@ func (w *worker) tick(now time.Time) {
 	defer w.ledger.mu.Unlock()
 	for _, p := range w.parts {
 		idle := now.Sub(p.heard) >= quiet
-		if !p.live && (idle || p.next >= p.counted.next) {
+		if !p.live && (p.next >= p.counted.next || p.short && idle) {
 			p.begin()
 		}
 		if !p.live {
@@ -199,7 +200,7 @@ func (w *worker) due() (at time.Time, ok bool) {
 	}
 	for _, p := range w.parts {
 		settled := p.heard.Add(quiet)
-		if !p.live {
+		if !p.live && p.short {
 			sooner(settled)
 		}
 		if ms, waits := p.fold.due(); waits {
