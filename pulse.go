@@ -41,7 +41,7 @@ type PulseFigures struct {
 	Failed          int64          `json:"failed" doc:"Starts without a picture within 10 s, the player's own retries included."`
 	FailedRatio     float64        `json:"failed_ratio" doc:"Failed of those that succeeded or failed."`
 	Failures        []PulseFailure `json:"failures" doc:"Failed starts by reason, most first."`
-	Abandoned       int64          `json:"abandoned" doc:"Left within 10 s, before a picture and without an error: neither success nor failure."`
+	Abandoned       int64          `json:"abandoned" doc:"Left within 10 s, before a picture and without an error, or without having pressed play where the browser waited for that: neither success nor failure."`
 	Broken          int64          `json:"broken" doc:"Viewings that the player gave up after their first picture."`
 	FirstFrame      PulseTimes     `json:"first_frame" doc:"Time to the first picture."`
 	PlayedMS        int64          `json:"played_ms" doc:"Time in which pictures moved."`

@@ -25,6 +25,7 @@ type outcome uint8
 const (
 	undecided outcome = iota
 	silent            // counted as failed, until something is heard
+	asked             // the browser waits for the viewer to press play
 	shown             // a first picture, in time or not
 	over              // failed, abandoned, or given up after the first picture
 )
@@ -101,7 +102,11 @@ func (f *fold) count(v *viewing, x *bijou.Fact, c *change, add func(*change)) {
 		}
 	case bijou.FactEnd:
 		if v.outcome < shown {
-			v.decide(over, c, endOutcome(v.started, c.at), add)
+			v.decide(over, c, v.endOutcome(c.at), add)
+		}
+	case bijou.FactPause:
+		if v.outcome < asked {
+			v.heard(asked, add)
 		}
 	case bijou.FactStall:
 		c.n[stalls], c.n[stalledMS] = 1, min(x.DurationMS, maxStallMS)
@@ -121,9 +126,9 @@ func frameOutcome(ms int64) counter {
 	return succeeded
 }
 
-// endOutcome says what a viewing was whose viewer left before the first picture: who waited for too long met a failure.
-func endOutcome(started, ended int64) counter {
-	if started > 0 && ended-started > limitMS {
+// endOutcome says what a viewing was whose viewer left before the first picture: who waited for too long met a failure, who was waited for did not.
+func (v *viewing) endOutcome(ended int64) counter {
+	if v.outcome != asked && v.started > 0 && ended-v.started > limitMS {
 		return failedTimeout
 	}
 	return abandoned
@@ -139,13 +144,18 @@ func (f *fold) begin(v *viewing, c *change) {
 	}
 }
 
-// decide notes what became of the start, and counts it. What silence was taken for is taken back.
+// decide notes what became of the start, and counts it.
 func (v *viewing) decide(to outcome, c *change, as counter, add func(*change)) {
+	v.heard(to, add)
+	c.n[as] = 1
+}
+
+// heard notes that something was heard. What silence was taken for is taken back.
+func (v *viewing) heard(to outcome, add func(*change)) {
 	if v.outcome == silent {
 		add(v.silence(-1))
 	}
 	v.outcome = to
-	c.n[as] = 1
 }
 
 // silence is the change that counts the viewing as failed because nothing was heard of it.

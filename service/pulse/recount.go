@@ -13,7 +13,8 @@ import (
 //   - A fact that comes twice, by viewing and place, counts once; one that lies 256 places or more behind another of its viewing, or comes more than
 //     twelve hours after it, is not told from a new one.
 //   - A fact counts in the minute in which the service took it in. Where it names no appliance, zone or player, it counts under the empty name.
-//   - A start that neither a first picture nor an error nor an end followed counts as failed 15 s later, under the names that it had.
+//   - A start that neither a first picture nor an error nor an end followed counts as failed 15 s later, under the names that it had; but not while the
+//     browser waits for the viewer to press play, which a pause before the first picture says.
 func Recount(logs [][]bijou.Fact, from, until, now time.Time, by bijou.PulseDimension) (bijou.PulseFigures, []Group) {
 	r := span{from: minuteOf(from.UnixMilli()), until: minuteOf(until.UnixMilli() + 59_999), now: now.UnixMilli()}
 	var total series
@@ -79,6 +80,8 @@ func recountOnce(facts []bijou.Fact, now int64) (out []change) {
 	verdict := slices.IndexFunc(facts, func(f bijou.Fact) bool {
 		return f.Kind == bijou.FactFirstFrame || f.Kind == bijou.FactError || f.Kind == bijou.FactEnd
 	})
+	pause := slices.IndexFunc(facts, func(f bijou.Fact) bool { return f.Kind == bijou.FactPause })
+	asked := pause >= 0 && (verdict < 0 || pause < verdict)
 	plain := func(f bijou.Fact, c counter) (x change) {
 		x.at, x.who = f.At.UnixMilli(), who{string(f.Title), string(f.Appliance), clip(f.Zone), f.Player}
 		x.n[c] = 1
@@ -86,7 +89,7 @@ func recountOnce(facts []bijou.Fact, now int64) (out []change) {
 	}
 	if start >= 0 {
 		out = append(out, plain(facts[start], starts))
-		if verdict < 0 && now >= facts[start].At.Add(15*time.Second).UnixMilli() {
+		if verdict < 0 && !asked && now >= facts[start].At.Add(15*time.Second).UnixMilli() {
 			x := plain(facts[start], failedSilence)
 			x.at += 15_000
 			out = append(out, x)
@@ -95,7 +98,7 @@ func recountOnce(facts []bijou.Fact, now int64) (out []change) {
 	if verdict >= 0 {
 		f := facts[verdict]
 		x := plain(f, succeeded)
-		waited := start >= 0 && start < verdict && f.At.UnixMilli()-facts[start].At.UnixMilli() > 10_000
+		waited := !asked && start >= 0 && start < verdict && f.At.UnixMilli()-facts[start].At.UnixMilli() > 10_000
 		switch {
 		case f.Kind == bijou.FactError:
 			x = plain(f, failureOf(f.Cause))

@@ -961,7 +961,7 @@ export interface components {
             cause?: "network" | "refused" | "manifest" | "media" | "timeout" | "other";
             /**
              * Format: int64
-             * @description Time to the first frame, or length of the stall, in milliseconds.
+             * @description Time from when the viewer asked to the first frame, the player's own retries included, or length of the stall, in milliseconds.
              */
             duration_ms?: number;
             /**
@@ -980,7 +980,7 @@ export interface components {
             player?: string;
             /**
              * Format: int64
-             * @description Milliseconds from the start of the title.
+             * @description Milliseconds from the start of the title; 0 in the end of a viewing that had no first frame.
              */
             position_ms: number;
             /** @description Who was watching; absent for a guest. */
@@ -1276,7 +1276,7 @@ export interface components {
         PulseFigures: {
             /**
              * Format: int64
-             * @description Left within 10 s, before a picture and without an error: neither success nor failure.
+             * @description Left within 10 s, before a picture and without an error, or without having pressed play where the browser waited for that: neither success nor failure.
              */
             abandoned: number;
             /**
