@@ -15,6 +15,9 @@ export type OperatorRole = Schemas['NewOperator']['role'];
 export type Invitation = Schemas['Invitation'];
 export type Invited = Schemas['Invited'];
 export type Action = Schemas['Action'];
+export type Pulse = Schemas['Answer'];
+export type PulseFigures = Schemas['PulseFigures'];
+export type PulseLive = Schemas['PulseLive'];
 
 export const client = createClient<paths>({ baseUrl: '' });
 
