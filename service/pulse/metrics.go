@@ -63,9 +63,13 @@ func (m *metrics) count(c *change) {
 		return
 	}
 	appliance, zone := m.appliances.value(c.who[byAppliance]), m.zones.value(c.who[byZone])
-	m.played.WithLabelValues(appliance, zone).Add(float64(c.n[playedMS]) / 1000)
-	m.stalled.WithLabelValues(appliance, zone).Add(float64(c.n[stalledMS]) / 1000)
-	m.stalls.WithLabelValues(appliance, zone).Add(float64(c.n[stalls]))
+	if c.n[playedMS] > 0 {
+		m.played.WithLabelValues(appliance, zone).Add(float64(c.n[playedMS]) / 1000)
+	}
+	if c.n[stalls] > 0 {
+		m.stalled.WithLabelValues(appliance, zone).Add(float64(c.n[stalledMS]) / 1000)
+		m.stalls.WithLabelValues(appliance, zone).Add(float64(c.n[stalls]))
+	}
 }
 
 func (m *metrics) decided(c *change) {

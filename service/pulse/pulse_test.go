@@ -290,9 +290,9 @@ func sumOf(f *dto.MetricFamily) (sum float64) {
 func TestARecordThatIsNoFactIsPassedOver(t *testing.T) {
 	l := newMemoryLog(1)
 	l.put(t, 0, told(bijou.FactStart, 1, 0))
-	l.add(bijou.TopicFacts, 0, []bijou.Record{{Value: []byte("{")}, {Value: []byte(`{"kind":"nap"}`)}})
+	l.add(bijou.TopicFacts, 0, []bijou.Record{{Value: []byte("{")}, {Value: []byte(`{"kind":"nap"}`)}, {Value: []byte(`{"kind":"start","session":"ply_2","seq":1,"title":"ttl_1"}`)}})
 	l.put(t, 0, told(bijou.FactEnd, 2, time.Second))
-	s := catchUp(t, l, []int64{4}, noon.Add(time.Minute))
+	s := catchUp(t, l, []int64{5}, noon.Add(time.Minute))
 	f, err := s.Figures(t.Context(), bijou.PulseRange{From: noon, Until: noon.Add(time.Minute)})
 	if err != nil || f.Starts != 1 || f.Abandoned != 1 {
 		t.Errorf("got %+v, %v, want a start that was abandoned", f, err)

@@ -88,6 +88,9 @@ func (s *Service) batchOf(partition int, records []bijou.Record) batch {
 		if err == nil {
 			err = f.Check()
 		}
+		if err == nil && f.At.Unix() < 0 {
+			err = fmt.Errorf("fact of viewing %s says that it was taken in at %s: %w", f.Session, f.At, bijou.Invalid)
+		}
 		if err != nil {
 			s.Logger.Error("record is no fact", "topic", bijou.TopicFacts, "partition", partition, "offset", r.Offset, "error", err)
 			continue
