@@ -34,9 +34,11 @@ type holder struct {
 
 // Commands that hold the directory: the service, and those that work on the directory itself and soon end.
 const (
-	holderUp    = "up"
-	holderTitle = "title"
-	holderUser  = "user"
+	holderUp      = "up"
+	holderTitle   = "title"
+	holderUser    = "user"
+	holderBackup  = "backup"
+	holderRestore = "restore"
 )
 
 func (d *dataDir) file(parts ...string) string {

@@ -50,7 +50,7 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 		return err
 	}
 	defer s.close()
-	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics(b.Version, b.Commit), build: b}
+	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics(b.Version, b.Commit), build: b, address: "http://" + l.Addr().String()}
 	if p.ring, err = trust.OpenRing(data.file("keys", "grants"), time.Now()); err != nil {
 		return err
 	}
@@ -88,7 +88,6 @@ func (p *process) settle(ctx context.Context, r rooms) error {
 }
 
 func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening func(Ready)) error {
-	address := "http://" + l.Addr().String()
 	first, err := r.operators.First(ctx)
 	if err != nil {
 		return err
@@ -108,12 +107,12 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	}
 	return group.Run(ctx, func() {
 		// Who looks for the service finds it through the lock file; if that cannot be written, --server names it.
-		if err := p.data.say(holder{PID: os.Getpid(), Command: holderUp, Address: address}); err != nil {
+		if err := p.data.say(holder{PID: os.Getpid(), Command: holderUp, Address: p.address}); err != nil {
 			p.log.Warn("address is not noted in the data directory", "error", err)
 		}
-		ready := Ready{Address: address}
+		ready := Ready{Address: p.address}
 		if first != nil {
-			ready.First, ready.Expires = p.config.at(address)+first.Page, first.Expires
+			ready.First, ready.Expires = first.Page, first.Expires
 		}
 		listening(ready)
 	})

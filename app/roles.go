@@ -119,6 +119,7 @@ type process struct {
 	cluster *cluster
 	build   Build
 	token   string // of the local operator
+	address string // that it listens at, such as http://127.0.0.1:8080; empty where it does not
 }
 
 // filmTool is what looks into films and encodes them.
@@ -129,7 +130,7 @@ func filmTool(c Config) *ffmpeg.Tool {
 // libraryRooms are the rooms that make and keep titles and know who does so: all that the command line needs when no service runs.
 func (p *process) libraryRooms() rooms {
 	var r rooms
-	r.operators = openUsers(p.config, p.stores.operators, p.token, p.log.With("role", "members"))
+	r.operators = openUsers(p.config, p.stores.operators, p.token, p.address, p.log.With("role", "members"))
 	r.catalog = catalog.New(catalog.Deps{Titles: p.stores.titles, Blobs: p.stores.blobs, Now: time.Now})
 	r.studio = studio.New(studio.Deps{
 		Films: filmTool(p.config),
@@ -170,6 +171,7 @@ func (p *process) routes(r rooms) []rpc.Route {
 	all = append(all, r.playback.Routes()...)
 	all = append(all, r.events.Routes()...)
 	all = append(all, r.studio.Routes()...)
+	all = append(all, p.recovery().Routes()...)
 	return append(all, createToken.Serve(func(ctx context.Context, in NewToken) (JoinToken, error) { return p.cluster.create(ctx, in) }))
 }
 

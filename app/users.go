@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,14 +20,14 @@ import (
 // signOnPage is where the browser comes back to from the sign-on provider.
 const signOnPage = "/operate/signed-on"
 
-// openUsers puts together the part of the members room that knows who runs the service.
-func openUsers(c Config, store *sqlite.Operators, token string, log *slog.Logger) *operators.Service {
+// openUsers puts together the part of the members room that knows who runs the service. listening is where the service listens, or nothing.
+func openUsers(c Config, store *sqlite.Operators, token, listening string, log *slog.Logger) *operators.Service {
 	d := operators.Deps{
-		Operators: store, Tokens: store, Secret: token, Secure: strings.HasPrefix(c.Address, "https://"), Log: log, Now: time.Now, Config: c.Operators,
+		Operators: store, Tokens: store, Secret: token, Address: c.at(listening), Now: time.Now, Config: c.Operators,
 		Audit: operators.NewAudit(operators.AuditDeps{Store: store, Config: c.Operators, Now: time.Now, Log: log}),
 	}
 	if c.Operators.OIDC.On() {
-		d.SignOn = signon.New(signon.Deps{Config: c.Operators.OIDC, Redirect: c.at("") + signOnPage, Now: time.Now})
+		d.SignOn = signon.New(signon.Deps{Config: c.Operators.OIDC, Redirect: d.Address + signOnPage, Now: time.Now})
 	}
 	return operators.New(d)
 }
@@ -36,9 +35,7 @@ func openUsers(c Config, store *sqlite.Operators, token string, log *slog.Logger
 // Users is what the command line asks of who runs the service: of the running service, or of a data directory where none runs.
 type Users struct {
 	*operators.Client
-	// Address is where people reach the service: as it is configured, or as it listens now; empty where neither is known.
-	Address string
-	close   func()
+	close func()
 }
 
 // Close lets go of the data directory.
@@ -52,7 +49,7 @@ func OpenUsers(ctx context.Context, c Config, log *slog.Logger) (*Users, error) 
 		if err != nil {
 			return nil, err
 		}
-		return &Users{Client: operators.NewClient(client), Address: c.at(h.Address), close: client.Close}, nil
+		return &Users{Client: operators.NewClient(client), close: client.Close}, nil
 	}
 	if err := mustHold(c.DataDir); err != nil {
 		return nil, err
@@ -72,9 +69,9 @@ func OpenUsers(ctx context.Context, c Config, log *slog.Logger) (*Users, error) 
 		data.close()
 		return nil, err
 	}
-	room := openUsers(c, store, token, log)
+	room := openUsers(c, store, token, "", log)
 	client, end := within(rpc.Handler(rpc.Deps{Log: log, Audit: room.Audit}, room.Routes()...))
-	return &Users{Client: operators.NewClient(client), Address: c.at(""), close: func() {
+	return &Users{Client: operators.NewClient(client), close: func() {
 		end()
 		_ = store.Close() // what was acknowledged is on disk already
 		data.close()

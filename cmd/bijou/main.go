@@ -38,6 +38,9 @@ type cli struct {
 	Grant     grantCmd     `cmd:"" help:"Revoke grants, rotate and print keys."`
 	User      userCmd      `cmd:"" help:"Who runs the service: add, list and remove people, their roles and tokens."`
 	Audit     auditCmd     `cmd:"" help:"What operators did: list it, and check that nothing was altered."`
+	Backup    backupCmd    `cmd:"" help:"Write the whole site into one file, also while it runs."`
+	Verify    verifyCmd    `cmd:"" help:"Prove a backup: restore it aside, open every store and read all of it."`
+	Restore   restoreCmd   `cmd:"" help:"Make a new data directory of a backup."`
 	Conf      confCmd      `cmd:"" name:"config" help:"Show and check the configuration."`
 	Doctor    doctorCmd    `cmd:"" help:"Check this machine and the data directory; each finding names its fix."`
 	Version   versionCmd   `cmd:"" help:"Say which version this is."`

@@ -82,7 +82,7 @@ func (c *userAddCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.invitation(u, in, fmt.Sprintf("%s is %s now.", in.Operator.Name, in.Operator.Role))
+		return s.invitation(in, fmt.Sprintf("%s is %s now.", in.Operator.Name, in.Operator.Role))
 	})
 }
 
@@ -96,15 +96,15 @@ func (c *userInviteCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.invitation(u, in, "A one-time address made before does not work any more.")
+		return s.invitation(in, "A one-time address made before does not work any more.")
 	})
 }
 
 // invitation prints where someone sets a password.
-func (s *session) invitation(u *app.Users, in operators.Invitation, says string) error {
+func (s *session) invitation(in operators.Invitation, says string) error {
 	return s.print(in, func() error {
-		where := u.Address + in.Page
-		if u.Address == "" {
+		where := in.Page
+		if strings.HasPrefix(where, "/") {
 			where = "the service's address, once it runs, with " + in.Page + " behind it"
 		}
 		_, err := fmt.Fprintf(s.out, "%s\nThey set their password here, once, until %s:\n%s\n", says, localTime(in.Expires), where)

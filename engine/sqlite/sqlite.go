@@ -84,7 +84,7 @@ func openToRead(ctx context.Context, path, schema string) (*db, error) {
 
 // connect makes the two pools; the file is opened at the first use. more are settings of both.
 func (d *db) connect(more string) (err error) {
-	dsn := "file:" + (&url.URL{Path: d.path}).EscapedPath() + "?" + settings + more
+	dsn := address(d.path) + "?" + settings + more
 	if d.write, err = sql.Open("sqlite", dsn+"&_txlock=immediate"); err != nil {
 		return d.failure("open", err)
 	}
@@ -95,6 +95,9 @@ func (d *db) connect(more string) (err error) {
 	d.read.SetMaxOpenConns(4)
 	return nil
 }
+
+// address returns the file's name as SQLite takes it with settings after it.
+func address(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
 // provider knows the migrations of the schema.
 func (d *db) provider(schema string) (*goose.Provider, error) {

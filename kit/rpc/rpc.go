@@ -1,7 +1,7 @@
 // Package rpc makes of one declaration of a remote method its HTTP handler, its client and its entry in the OpenAPI document.
 //
-// A method is declared once, as a value: Call (JSON in, JSON out), Upload (raw bytes in), Stream (server-sent events out) or
-// Document (bytes that are not JSON out). Serve joins it to the function that does the work, and Do calls that function from another
+// A method is declared once, as a value: Call (JSON in, JSON out), Upload (raw bytes in), Stream (server-sent events out),
+// Document (bytes that are not JSON out) or Download (such bytes of any length). Serve joins it to the function that does the work, and Do calls that function from another
 // process. A failure keeps its sentence and its kind on the way: what errors.Is holds of at the server, it holds of at the client.
 //
 // Fields of In that are tagged `path:"…"` or `query:"…"` travel in the address, all others in a JSON body. The tags minimum, maximum,
@@ -79,6 +79,8 @@ type Call[In, Out any] struct {
 	MaxBody int64
 	// Beacon accepts a JSON body that is announced as text/plain, as navigator.sendBeacon does (Beacon, W3C, section 4.2).
 	Beacon bool
+	// Refused is told of each request that is refused before the function is asked, because its address or body cannot be read; nil: nobody is told.
+	Refused func(error)
 }
 
 // Serve joins the declaration to the function that does the work.
@@ -90,6 +92,9 @@ func (c Call[In, Out]) Serve(f func(context.Context, In) (Out, error)) Route {
 	return r.with(func(p *plan, w *response, req *http.Request) error {
 		var in In
 		if err := p.decode(w, req, reflect.ValueOf(&in).Elem()); err != nil {
+			if c.Refused != nil {
+				c.Refused(err)
+			}
 			return err
 		}
 		out, err := act(w, req, in, func() (Out, error) { return f(req.Context(), in) })

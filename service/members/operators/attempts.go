@@ -38,13 +38,14 @@ func newAttempts() *attempts { return &attempts{counts: map[string]count{}} }
 func (a *attempts) check(name, address string, now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	here, all := a.counts[hereKey(name, address)], a.counts[nameKey(name)]
-	for c, most := range map[count]int{here: maxHere, all: maxAnywhere} {
-		if c.n >= most && now.Sub(c.since) < window {
-			return fmt.Errorf("too many wrong passwords for this name: try again after %s: %w", c.since.Add(window).UTC().Format("15:04 MST"), bijou.Exhausted)
-		}
+	c, most := a.counts[hereKey(name, address)], maxHere
+	if c.n < most || now.Sub(c.since) >= window {
+		c, most = a.counts[nameKey(name)], maxAnywhere
 	}
-	return nil
+	if c.n < most || now.Sub(c.since) >= window {
+		return nil
+	}
+	return fmt.Errorf("too many wrong passwords for this name: try again after %s: %w", c.since.Add(window).UTC().Format("15:04 MST"), bijou.Exhausted)
 }
 
 // failed counts a wrong password, and tells whether it is to be noted in the audit log.

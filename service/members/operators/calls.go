@@ -35,7 +35,7 @@ type NewRole struct {
 type Invitation struct {
 	Operator *bijou.Operator `json:"operator,omitempty" doc:"Absent for the first administrator, who chooses a name."`
 	Token    string          `json:"token"`
-	Page     string          `json:"page" doc:"Where the person sets the password, at the service's address."`
+	Page     string          `json:"page" doc:"Where the person sets the password; without a host where the service does not know how people reach it."`
 	Expires  time.Time       `json:"expires"`
 }
 

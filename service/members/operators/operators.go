@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -67,8 +66,7 @@ type Deps struct {
 	Audit     *Audit
 	SignOn    *signon.Provider // nil where there is none
 	Secret    string           // from which the first administrator's invitation is made; whoever has it is an administrator already
-	Secure    bool             // people reach the service by TLS alone, so cookies are for that alone
-	Log       *slog.Logger
+	Address   string           // by which people reach the service, such as https://tv.example.org; empty where it is not known
 	Now       func() time.Time
 	Config    Config
 }
@@ -166,7 +164,7 @@ func (s *Service) invitation(ctx context.Context, o bijou.Operator) (Invitation,
 	token := trust.NewToken()
 	kept := s.token(o.ID, bijou.TokenInvitation, token, s.Config.InvitationFor)
 	err := s.Tokens.AddOperatorToken(ctx, kept)
-	return Invitation{Operator: &o, Token: token, Page: welcomePage + token, Expires: kept.Expires}, err
+	return Invitation{Operator: &o, Token: token, Page: s.Address + welcomePage + token, Expires: kept.Expires}, err
 }
 
 // token returns what is kept of a fresh token.
@@ -319,5 +317,5 @@ func hostOf(address string) string {
 }
 
 func (s *Service) cookie(value string, expires time.Time) *http.Cookie {
-	return &http.Cookie{Name: rpc.OperatorCookie, Value: value, Path: "/api/", Expires: expires, HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteStrictMode}
+	return &http.Cookie{Name: rpc.OperatorCookie, Value: value, Path: "/api/", Expires: expires, HttpOnly: true, Secure: strings.HasPrefix(s.Address, "https://"), SameSite: http.SameSiteStrictMode}
 }

@@ -133,13 +133,13 @@ func (s *Service) First(ctx context.Context) (*Invitation, error) {
 	}
 	for _, t := range all {
 		if token := s.firstToken(t.ID); trust.HashToken(token) == t.Hash {
-			return &Invitation{Token: token, Page: welcomePage + token, Expires: t.Expires}, nil
+			return &Invitation{Token: token, Page: s.Address + welcomePage + token, Expires: t.Expires}, nil
 		}
 	}
 	kept := s.token("", bijou.TokenInvitation, "", s.Config.InvitationFor)
 	token := s.firstToken(kept.ID)
 	kept.Hash = trust.HashToken(token)
-	return &Invitation{Token: token, Page: welcomePage + token, Expires: kept.Expires}, s.Tokens.AddOperatorToken(ctx, kept)
+	return &Invitation{Token: token, Page: s.Address + welcomePage + token, Expires: kept.Expires}, s.Tokens.AddOperatorToken(ctx, kept)
 }
 
 // firstToken returns the first administrator's token, which is made of a secret so that it can be told again though only its hash is kept.

@@ -89,6 +89,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write the whole site into one file */
+        post: operations["postBackups"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/cmcd": {
         parameters: {
             query?: never;
@@ -760,7 +777,7 @@ export interface components {
             /** @description BCP 47 tag of the original. */
             language?: string;
             maturity?: components["schemas"]["Maturity"];
-            /** @description What viewers read; made from the file's name where absent. */
+            /** @description What viewers read; the film's own title where absent, or else one made from its file's name. */
             name?: string;
             /**
              * Format: int64
@@ -888,7 +905,7 @@ export interface components {
             cause?: "network" | "refused" | "manifest" | "media" | "timeout" | "other";
             /**
              * Format: int64
-             * @description Time to the first frame, or length of the stall, in milliseconds.
+             * @description Time from when the viewer asked to the first frame, the player's own retries included, or length of the stall, in milliseconds.
              */
             duration_ms?: number;
             /**
@@ -907,7 +924,7 @@ export interface components {
             player?: string;
             /**
              * Format: int64
-             * @description Milliseconds from the start of the title.
+             * @description Milliseconds from the start of the title; 0 in the end of a viewing that had no first frame.
              */
             position_ms: number;
             /** @description Who was watching; absent for a guest. */
@@ -931,7 +948,7 @@ export interface components {
             expires: string;
             /** @description Absent for the first administrator, who chooses a name. */
             operator?: components["schemas"]["Operator"];
-            /** @description Where the person sets the password, at the service's address. */
+            /** @description Where the person sets the password; without a host where the service does not know how people reach it. */
             page: string;
             token: string;
         };
@@ -1260,7 +1277,7 @@ export interface components {
              * @enum {string}
              */
             kind?: "subtitles" | "captions" | "descriptions";
-            /** @description What viewers choose by; the language's own name where absent. */
+            /** @description What viewers choose by; the language's own name and the kind where absent. */
             label?: string;
             /** @description BCP 47 tag. */
             language: string;
@@ -1478,6 +1495,27 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditCheck"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postBackups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
                 };
             };
             default: components["responses"]["Problem"];
