@@ -2,6 +2,7 @@ package bijou
 
 import (
 	"fmt"
+	"iter"
 	"path"
 )
 
@@ -104,4 +105,47 @@ func (a Asset) Tracks() []Track {
 		ts = append(ts, Track{t.Kind, t.Language, t.Label})
 	}
 	return ts
+}
+
+// AssetPart is one file below an asset's folder, as it was noted when it was made.
+type AssetPart struct {
+	Name   string // path below the asset's folder
+	Bytes  int64  // -1 where it was not noted
+	SHA256 string // in hexadecimal; empty where it was not noted
+}
+
+// Parts returns every file that the asset's manifests name, and its poster.
+func (a Asset) Parts() iter.Seq[AssetPart] {
+	return func(yield func(AssetPart) bool) {
+		if a.Poster != "" && !yield(AssetPart{a.Poster, -1, ""}) {
+			return
+		}
+		for _, v := range a.Video {
+			if !v.parts(yield) {
+				return
+			}
+		}
+		for _, x := range a.Audio {
+			if !x.parts(yield) {
+				return
+			}
+		}
+		for _, t := range a.Text {
+			if !yield(AssetPart{t.Name + "/" + PlaylistFile, -1, ""}) || !yield(AssetPart{t.Name + "/" + TextFile, t.Bytes, t.SHA256}) {
+				return
+			}
+		}
+	}
+}
+
+func (m Media) parts(yield func(AssetPart) bool) bool {
+	if !yield(AssetPart{m.Name + "/" + PlaylistFile, -1, ""}) || !yield(AssetPart{m.Name + "/" + InitFile, m.InitBytes, m.InitSHA256}) {
+		return false
+	}
+	for i, s := range m.Segments {
+		if !yield(AssetPart{m.Name + "/" + SegmentFile(i+1), s.Bytes, s.SHA256}) {
+			return false
+		}
+	}
+	return true
 }

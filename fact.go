@@ -76,8 +76,8 @@ func (f Fact) Check() error {
 		return fmt.Errorf("fact of viewing %s: kind %q is unknown: %w", f.Session, clip(string(f.Kind), 40), Invalid)
 	}
 	const dayMS = 24 * 60 * 60 * 1000
-	if f.Seq < 1 || f.PositionMS < 0 || f.PositionMS > 7*dayMS || f.RuntimeMS < 0 || f.RuntimeMS > 7*dayMS || f.DurationMS < 0 || f.PlayedMS < 0 || f.PlayedMS > dayMS || f.BPS < 0 || f.Height < 0 {
-		return fmt.Errorf("fact of viewing %s: seq must be from 1, and times, rates and sizes between 0 and seven days: %w", f.Session, Invalid)
+	if f.Seq < 1 || f.PositionMS < 0 || f.PositionMS > 7*dayMS || f.RuntimeMS < 0 || f.RuntimeMS > 7*dayMS || f.DurationMS < 0 || f.DurationMS > dayMS || f.PlayedMS < 0 || f.PlayedMS > dayMS || f.BPS < 0 || f.Height < 0 {
+		return fmt.Errorf("fact of viewing %s: seq must be from 1, places between 0 and seven days, lengths between 0 and a day, rates and sizes from 0: %w", f.Session, Invalid)
 	}
 	if len(f.Reason) > 300 {
 		return fmt.Errorf("fact of viewing %s: a reason has at most 300 bytes: %w", f.Session, Invalid)

@@ -81,8 +81,12 @@ var thirdParty = map[string][]string{
 	"service/appliance/shelf": {"golang.org/x/sys"},
 	// Counters of its craft: facts accepted, refused and late.
 	"service/events": {"github.com/prometheus/client_golang"},
+	// Encryption of backups by a passphrase, as a program reads that others have too; one flush of a whole file system, syncfs(2).
+	"service/recovery": {"filippo.io/age", "golang.org/x/sys"},
 	// Counters of its craft: reports, decisions, appliances.
 	"service/steering": {"github.com/prometheus/client_golang"},
+	// Language tags in their usual form (BCP 47).
+	"service/catalog": {"golang.org/x/text"},
 	// Argon2id for passwords; one bounded group of goroutines for the hashing.
 	"service/members": {"golang.org/x/crypto", "golang.org/x/sync"},
 	// OpenID Connect, on the OAuth 2.0 that it is built on: discovery, keys that change, ID tokens.
@@ -90,6 +94,8 @@ var thirdParty = map[string][]string{
 	// MP4 boxes are this room's craft; language tags and their names; one group of goroutines for its workers.
 	"service/studio": {"github.com/Eyevinn/mp4ff", "golang.org/x/text", "golang.org/x/sync"},
 
+	// The characters of Windows-1252.
+	"wire/captions": {"golang.org/x/text"},
 	// Unicode normalization form C, which RFC 8216bis section 4.1 demands of playlists.
 	"wire/hls": {"golang.org/x/text"},
 }

@@ -2,15 +2,14 @@
 package app
 
 import (
-	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
-	"bijou"
 	"bijou/kit/conf"
 	"bijou/service/appliance"
 	"bijou/service/members"
@@ -47,13 +46,10 @@ type Facts struct {
 
 // Check refuses, as Invalid, what the log cannot work with.
 func (f Facts) Check() error {
-	if f.Retain < 1<<20 {
-		return fmt.Errorf("retain is %d bytes: it must be at least 1MiB: %w", f.Retain, bijou.Invalid)
-	}
-	if f.RetainFor < time.Hour {
-		return fmt.Errorf("retain_for is %s: it must be at least 1h: %w", f.RetainFor, bijou.Invalid)
-	}
-	return nil
+	var wrong conf.Errors
+	wrong.Add(f.Retain >= 1<<20, "retain is %d bytes: it must be at least 1MiB", f.Retain)
+	wrong.Add(f.RetainFor >= time.Hour, "retain_for is %s: it must be at least 1h", f.RetainFor)
+	return wrong.Err()
 }
 
 // FFmpeg says where the programs are that look into films and encode them.
@@ -79,37 +75,22 @@ func DefaultConfig() Config {
 
 // Check refuses, as Invalid, what no process can work with.
 func (c Config) Check() error {
-	if c.DataDir == "" {
-		return fmt.Errorf("data_dir is empty and there is no home directory: say --data-dir DIR: %w", bijou.Invalid)
-	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen is %q: write host:port, such as 127.0.0.1:8080: %w", c.Listen, bijou.Invalid)
-	}
-	if err := c.checkAddress(); err != nil {
-		return err
-	}
-	if c.Appliances < 0 || c.Appliances > 64 {
-		return fmt.Errorf("appliances is %d: it must be 0 to 64: %w", c.Appliances, bijou.Invalid)
-	}
-	switch c.LogLevel {
-	case "debug", "info", "warn", "error":
-		return nil
-	}
-	return fmt.Errorf("log_level is %q: it must be debug, info, warn or error: %w", c.LogLevel, bijou.Invalid)
+	var wrong conf.Errors
+	wrong.Add(c.DataDir != "", "data_dir is empty and there is no home directory: say --data-dir DIR")
+	_, _, err := net.SplitHostPort(c.Listen)
+	wrong.Add(err == nil, "listen is %q: write host:port, such as 127.0.0.1:8080", c.Listen)
+	wrong.Add(c.Address == "" || isAddress(c.Address), "address is %q: write how people reach the service, such as https://tv.example.org", c.Address)
+	wrong.Add(c.Address != "" || !c.Operators.OIDC.On(), "operators.oidc.issuer is set and address is not: say where the provider sends people back to, such as address: https://tv.example.org")
+	wrong.Add(c.Appliances >= 0 && c.Appliances <= 64, "appliances is %d: it must be 0 to 64", c.Appliances)
+	wrong.Add(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "log_level is %q: it must be debug, info, warn or error", c.LogLevel)
+	return wrong.Err()
 }
 
-func (c Config) checkAddress() error {
-	if c.Address == "" {
-		if c.Operators.OIDC.On() {
-			return fmt.Errorf("operators.oidc.issuer is set and address is not: say where the provider sends people back to, such as address: https://tv.example.org: %w", bijou.Invalid)
-		}
-		return nil
-	}
-	u, err := url.Parse(c.Address)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return fmt.Errorf("address is %q: write how people reach the service, such as https://tv.example.org: %w", c.Address, bijou.Invalid)
-	}
-	return nil
+// isAddress tells whether s is a scheme and a host, as links begin with.
+func isAddress(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && strings.Trim(u.Path, "/") == "" &&
+		u.RawQuery == "" && u.Fragment == "" && u.User == nil
 }
 
 // at returns the address by which people reach the service that listens at this one.

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"bijou"
-	"bijou/engine/ffmpeg"
 )
 
 // Finding is what Doctor says of one thing.
@@ -40,12 +40,12 @@ const (
 // Doctor looks at what the service needs on this machine and in the data directory, changes nothing there, and names a fix for each thing that is wrong.
 func Doctor(ctx context.Context, c Config) []Finding {
 	found := films(ctx, c)
-	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkAdministrator(ctx, c), checkOpenFiles())
+	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkAdministrator(ctx, c), checkOpenFiles(), checkBackup(c, time.Now()))
 	return found
 }
 
 func films(ctx context.Context, c Config) []Finding {
-	v, err := ffmpeg.New(ffmpeg.Config{FFmpeg: c.FFmpeg.FFmpeg, FFprobe: c.FFmpeg.FFprobe}).Versions(ctx)
+	v, err := filmTool(c).Versions(ctx)
 	if err != nil {
 		return []Finding{{"film tools", FindingFailure, bijou.Sentence(err), "apt-get install ffmpeg, or set ffmpeg.ffmpeg and ffmpeg.ffprobe"}}
 	}
@@ -107,7 +107,7 @@ func checkSpace(c Config) Finding {
 }
 
 func checkAddress(ctx context.Context, c Config) Finding {
-	if h, ok := heldNow(c.DataDir); ok && h.Address != "" && answers(ctx, h.Address) {
+	if h, ok := runs(ctx, c); ok {
 		return Finding{"address", FindingOK, "the service answers at " + h.Address, ""}
 	}
 	l, err := listen(c.Listen)

@@ -35,7 +35,7 @@ type Ready struct {
 
 // Up runs every role in this process until ctx ends. It calls listening when all are ready.
 func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func(Ready)) error {
-	data, err := openDataDir(c.DataDir, "up")
+	data, err := openDataDir(c.DataDir, holderUp)
 	if err != nil {
 		return err
 	}
@@ -62,6 +62,9 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 	}
 	if err := p.makeApplianceDirs(); err != nil {
 		return err
+	}
+	if err := filmTool(c).Installed(); err != nil {
+		log.Warn("no film can be added", "error", err)
 	}
 	r := p.allRooms()
 	if err := p.settle(ctx, r); err != nil {
@@ -104,7 +107,7 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	}
 	return group.Run(ctx, func() {
 		// Who looks for the service finds it through the lock file; if that cannot be written, --server names it.
-		if err := p.data.say(holder{PID: os.Getpid(), Command: "up", Address: p.address}); err != nil {
+		if err := p.data.say(holder{PID: os.Getpid(), Command: holderUp, Address: p.address}); err != nil {
 			p.log.Warn("address is not noted in the data directory", "error", err)
 		}
 		ready := Ready{Address: p.address}

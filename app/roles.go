@@ -122,13 +122,18 @@ type process struct {
 	address string // that it listens at, such as http://127.0.0.1:8080; empty where it does not
 }
 
+// filmTool is what looks into films and encodes them.
+func filmTool(c Config) *ffmpeg.Tool {
+	return ffmpeg.New(ffmpeg.Config{FFmpeg: c.FFmpeg.FFmpeg, FFprobe: c.FFmpeg.FFprobe})
+}
+
 // libraryRooms are the rooms that make and keep titles and know who does so: all that the command line needs when no service runs.
 func (p *process) libraryRooms() rooms {
 	var r rooms
 	r.operators = openUsers(p.config, p.stores.operators, p.token, p.address, p.log.With("role", "members"))
 	r.catalog = catalog.New(catalog.Deps{Titles: p.stores.titles, Blobs: p.stores.blobs, Now: time.Now})
 	r.studio = studio.New(studio.Deps{
-		Films: ffmpeg.New(ffmpeg.Config{FFmpeg: p.config.FFmpeg.FFmpeg, FFprobe: p.config.FFmpeg.FFprobe}),
+		Films: filmTool(p.config),
 		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog,
 		Scratch: p.data.file("scratch"), Config: p.config.Studio, Log: p.log.With("role", "studio"), Now: time.Now,
 	})
@@ -142,15 +147,15 @@ func (p *process) allRooms() rooms {
 		Accounts: p.stores.members, Profiles: p.stores.members, Facts: p.stores.facts,
 		Log: p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
-	r.events = events.New(events.Deps{Facts: p.stores.facts, Now: time.Now, Metrics: p.metrics})
 	r.steering = steering.New(steering.Deps{
 		Titles: r.catalog, Wanted: p.stores.steering, Revocations: p.stores.steering, Keys: func() [][]byte { return p.ring.InUse(time.Now()) },
 		Sign:      func(g bijou.Grant) (string, error) { return grant.Sign(g, p.ring.Signing(time.Now())) },
 		MayReport: mayReport, Config: p.config.Steering, Now: time.Now, Log: p.log.With("role", "steering"), Metrics: p.metrics,
 	})
+	r.events = events.New(events.Deps{Facts: p.stores.facts, Zones: r.steering, Now: time.Now, Metrics: p.metrics})
 	r.playback = playback.New(playback.Deps{
 		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Keys: p.ring,
-		Now: time.Now, Config: p.config.Playback,
+		Collector: events.Collector, Now: time.Now, Config: p.config.Playback,
 	})
 	r.appliances = p.appliances(r.steering, appliance.StoreOrigin(p.stores.blobs))
 	return r
@@ -166,6 +171,7 @@ func (p *process) routes(r rooms) []rpc.Route {
 	all = append(all, r.playback.Routes()...)
 	all = append(all, r.events.Routes()...)
 	all = append(all, r.studio.Routes()...)
+	all = append(all, p.recovery().Routes()...)
 	return append(all, createToken.Serve(func(ctx context.Context, in NewToken) (JoinToken, error) { return p.cluster.create(ctx, in) }))
 }
 
@@ -183,7 +189,7 @@ func public(routes []rpc.Route) (out []rpc.Route) {
 func (p *process) door(r rooms) http.Handler {
 	gate := gateway.New(gateway.Deps{
 		Sessions: r.members, Operators: r.operators, API: p.api(r, r.operators.Audit),
-		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: p.token, SessionCookie: members.CookieName,
+		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: p.token, SessionCookie: members.CookieName, Collector: events.Collector,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if strings.HasPrefix(req.URL.Path, grant.Prefix) {

@@ -41,16 +41,20 @@ type Users struct {
 // Close lets go of the data directory.
 func (u *Users) Close() { u.close() }
 
-// OpenUsers returns the users of the service that runs on the data directory, or else opens the directory itself.
+// OpenUsers returns the users of the service that runs on the data directory, or else opens the directory itself. It fails with NotFound where
+// that holds no library.
 func OpenUsers(ctx context.Context, c Config, log *slog.Logger) (*Users, error) {
-	if h, ok := heldNow(c.DataDir); ok && h.Address != "" && answers(ctx, h.Address) {
+	if h, ok := runs(ctx, c); ok {
 		client, err := operatorClient(c, h)
 		if err != nil {
 			return nil, err
 		}
 		return &Users{Client: operators.NewClient(client), close: client.Close}, nil
 	}
-	data, err := openDataDir(c.DataDir, "user")
+	if err := mustHold(c.DataDir); err != nil {
+		return nil, err
+	}
+	data, err := openDataDir(c.DataDir, holderUser)
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,11 @@ func TestTheDoctorMissesAnAdministrator(t *testing.T) {
 	exposed.Listen = "0.0.0.0:8080"
 	check("no directory yet", c, FindingOK, "the first start prints an address")
 	check("no directory, and others will reach it", exposed, FindingWarning, "there is none yet, and other machines reach the service")
-	mustOpen(t, c.DataDir, "title").close()
+	d := mustOpen(t, c.DataDir, "title")
+	if err := d.settled(); err != nil {
+		t.Fatal(err)
+	}
+	d.close()
 	check("a fresh directory", c, FindingWarning, "there is none yet")
 	u, err := OpenUsers(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
+	"bijou"
 	"bijou/app"
 	"bijou/kit/conf"
 	"bijou/kit/watch"
@@ -72,9 +74,16 @@ func (confPrintCmd) Run(s *session) error {
 type confValidateCmd struct{}
 
 func (confValidateCmd) Run(s *session) error {
-	if _, _, err := s.config(); err != nil {
+	_, _, err := s.config()
+	if wrong, several := errors.AsType[conf.Errors](err); several {
+		for _, w := range wrong {
+			fmt.Fprintln(s.err, "bijou:", oneLine(bijou.Sentence(w)))
+		}
+		return errSaid
+	}
+	if err != nil {
 		return err
 	}
-	_, err := io.WriteString(s.out, "The configuration is valid.\n")
+	_, err = io.WriteString(s.out, "The configuration is valid.\n")
 	return err
 }

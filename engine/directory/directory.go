@@ -26,6 +26,8 @@ type Store struct {
 	open *os.File
 	// making is held while folders are made, so that nobody relies on one whose name is not on disk yet.
 	making sync.Mutex
+	// still is held, shared, while a blob comes or goes, and alone by who needs them all as they are at one moment.
+	still sync.RWMutex
 }
 
 // incoming is where blobs lie until they are whole. No key begins with a dot, so it collides with none.
@@ -58,11 +60,11 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// prepare makes the folder for what comes in, and empties it where nobody else writes to it.
+// prepare makes the folder for what comes in, and empties it where nobody else writes to it; snapshots that nobody reads any more go too.
 func (s *Store) prepare(f *os.File) error {
 	folder := filepath.Join(s.dir, incoming)
 	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-		if err := os.RemoveAll(folder); err != nil {
+		if err := errors.Join(os.RemoveAll(folder), os.RemoveAll(filepath.Join(s.dir, snapshots))); err != nil {
 			return err
 		}
 	}
@@ -118,6 +120,8 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (bijou.Blob, e
 
 // place renames the whole file to its key. Delete may remove an empty folder at the same moment, so the folder is made again then.
 func (s *Store) place(from, to string) error {
+	s.still.RLock()
+	defer s.still.RUnlock()
 	folder := filepath.Dir(to)
 	var err error
 	for range 100 {
@@ -318,6 +322,8 @@ func (s *Store) Delete(_ context.Context, key string) error {
 	if err := bijou.CheckKey(key); err != nil {
 		return err
 	}
+	s.still.RLock()
+	defer s.still.RUnlock()
 	p := filepath.Join(s.dir, filepath.FromSlash(key))
 	if info, err := os.Lstat(p); err != nil || info.IsDir() {
 		if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {

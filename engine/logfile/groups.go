@@ -119,7 +119,10 @@ func tornEntry(rest []byte) bool {
 	return true
 }
 
-func (g *groups) path() string { return filepath.Join(g.dir, "groups") }
+// groupsFile is the file's name in its topic's folder.
+const groupsFile = "groups"
+
+func (g *groups) path() string { return filepath.Join(g.dir, groupsFile) }
 
 // commit has the offset on disk.
 func (g *groups) commit(group string, partition int, next int64) error {
@@ -182,13 +185,25 @@ func (g *groups) needed() (n int64) {
 	return n
 }
 
-// rewrite replaces the file by one that holds each group once. The old one holds where it fails, unless the new one is in place
-// and not known to be on disk: then nothing more is taken.
-func (g *groups) rewrite() error {
-	var b []byte
+// encode returns the file's content with each group once.
+func (g *groups) encode() (b []byte) {
 	for k, next := range g.live {
 		b = encodeEntry(b, k, next)
 	}
+	return b
+}
+
+// snapshot returns the file's content as it is now.
+func (g *groups) snapshot() []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.encode()
+}
+
+// rewrite replaces the file by one that holds each group once. The old one holds where it fails, unless the new one is in place
+// and not known to be on disk: then nothing more is taken.
+func (g *groups) rewrite() error {
+	b := g.encode()
 	placed, err := writeWhole(g.disk, g.dir, g.path(), b)
 	if !placed {
 		return err

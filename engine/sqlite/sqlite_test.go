@@ -164,13 +164,35 @@ func TestAFileOfANewerVersionIsRefused(t *testing.T) {
 		check(t, "open", err)
 		check(t, "close", s.Close())
 		d := &db{path: path, prepared: map[statement]*sql.Stmt{}}
-		check(t, "connect", d.connect())
+		check(t, "connect", d.connect(""))
 		_, err = d.write.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)
 		check(t, "note a newer version", err)
 		check(t, "close", d.close())
 		if _, err := open(t.Context(), path); !errors.Is(err, bijou.Unsupported) || !strings.Contains(fmt.Sprint(err), path) {
 			t.Errorf("%s opens version 9999: got error %v, want one of kind %q that names %s", name, err, bijou.Unsupported, path)
 		}
+	}
+}
+
+func TestACatalogIsReadBesideItsOwnerAndIsNotChanged(t *testing.T) {
+	path := newFile(t)
+	if _, err := ReadCatalog(t.Context(), path); !errors.Is(err, bijou.Unavailable) {
+		t.Errorf("read a file that is not there: got error %v, want one of kind %q", err, bijou.Unavailable)
+	}
+	if left, err := filepath.Glob(path + "*"); err != nil || len(left) > 0 {
+		t.Errorf("files after that: got %q, %v, want none", left, err)
+	}
+	owner := opened(t, OpenCatalog, path)
+	title := bijou.Title{ID: "ttl_1", Kind: bijou.Film, Name: "Alpha", State: bijou.Draft, Added: noon, Updated: noon}
+	check(t, "put", owner.PutTitle(t.Context(), title))
+	reader := opened(t, ReadCatalog, path)
+	title.Name = "Beta"
+	check(t, "put while it is read", owner.PutTitle(t.Context(), title))
+	if got, err := reader.Title(t.Context(), "ttl_1"); err != nil || got.Name != "Beta" {
+		t.Errorf("the reader sees %q, %v, want what was put last, Beta", got.Name, err)
+	}
+	if err := reader.RemoveTitle(t.Context(), "ttl_1"); err == nil {
+		t.Error("the reader removes a title, want it refused")
 	}
 }
 

@@ -25,6 +25,16 @@ func OpenCatalog(ctx context.Context, path string) (*Catalog, error) {
 	return &Catalog{d}, nil
 }
 
+// ReadCatalog opens the file for reading alone, beside whoever has it open. It fails with Unavailable where it is not there. What lists and
+// shows titles stands in every version of the file.
+func ReadCatalog(ctx context.Context, path string) (*Catalog, error) {
+	d, err := openToRead(ctx, path, "catalog")
+	if err != nil {
+		return nil, err
+	}
+	return &Catalog{d}, nil
+}
+
 // Close lets go of the file.
 func (c *Catalog) Close() error { return c.d.close() }
 

@@ -217,7 +217,7 @@ func (b *docBuilder) success(r Route) answer {
 	a := answer{Description: http.StatusText(r.status)}
 	switch {
 	case r.status == http.StatusNoContent:
-	case r.kind == documentRoute:
+	case r.kind == documentRoute, r.kind == downloadRoute:
 		a.Content = media(r.contentType, documentSchema(r.contentType))
 	case r.kind == streamRoute:
 		a.Content = media("text/event-stream", b.events(r))

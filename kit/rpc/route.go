@@ -15,6 +15,7 @@ const (
 	uploadRoute
 	streamRoute
 	documentRoute
+	downloadRoute
 )
 
 // Route is a declared method together with the function that does the work, ready for Handler and OpenAPI.
@@ -23,12 +24,12 @@ type Route struct {
 	name                string // its operationId; empty: one is made of verb and path
 	needs               Permission
 	kind                routeKind
-	in, out             reflect.Type // out is nil for a document
+	in, out             reflect.Type // out is nil for a document and a download
 	status              int
 	timeout             time.Duration // 0: none
 	beacon              bool
 	maxBody             int64
-	contentType         string // of a document
+	contentType         string // of a document or a download
 	fill                *emptier
 
 	plan  *plan

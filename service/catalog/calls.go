@@ -19,10 +19,17 @@ type OneTitle struct {
 	ID bijou.TitleID `path:"id"`
 }
 
+// EditTitle changes what people are told of a title.
+type EditTitle struct {
+	ID bijou.TitleID `path:"id"`
+	bijou.TitleEdit
+}
+
 var (
 	list   = rpc.Call[ListQuery, bijou.TitlePage]{Verb: "GET", Path: "/api/v1/titles", Summary: "What can be watched"}
 	title  = rpc.Call[OneTitle, bijou.Title]{Verb: "GET", Path: "/api/v1/titles/{id}", Summary: "One title"}
 	poster = rpc.Document[OneTitle]{Verb: "GET", Path: "/api/v1/titles/{id}/poster", Summary: "A title's poster", ContentType: "image/jpeg"}
+	edit   = rpc.Call[EditTitle, bijou.Title]{Verb: "PATCH", Path: "/api/v1/titles/{id}", Summary: "Change what people are told of a title", Needs: rpc.Operator, Idempotent: true}
 )
 
 // Routes are the room's methods as served.
@@ -31,6 +38,9 @@ func (s *Service) Routes() []rpc.Route {
 		list.Serve(s.List),
 		title.Serve(func(ctx context.Context, in OneTitle) (bijou.Title, error) { return s.PublishedTitle(ctx, in.ID) }),
 		poster.Serve(s.Poster),
+		edit.Serve(func(ctx context.Context, in EditTitle) (bijou.Title, error) {
+			return s.EditTitle(ctx, in.ID, in.TitleEdit)
+		}),
 	}
 }
 
@@ -43,4 +53,9 @@ func NewClient(c *rpc.Client) *Client { return &Client{c} }
 // PublishedTitle implements bijou.Titles.
 func (c *Client) PublishedTitle(ctx context.Context, id bijou.TitleID) (bijou.Title, error) {
 	return title.Do(ctx, c.c, OneTitle{id})
+}
+
+// EditTitle is as Service.EditTitle.
+func (c *Client) EditTitle(ctx context.Context, id bijou.TitleID, e bijou.TitleEdit) (bijou.Title, error) {
+	return edit.Do(ctx, c.c, EditTitle{id, e})
 }

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
 	"bijou"
 	"bijou/kit/rpc"
+
+	"golang.org/x/text/language"
 )
 
 // Deps are what the room works with.
@@ -43,8 +46,8 @@ func (s *Service) PublishedTitle(ctx context.Context, id bijou.TitleID) (bijou.T
 
 // AnyTitle implements bijou.Editor.
 func (s *Service) AnyTitle(ctx context.Context, id bijou.TitleID) (bijou.Title, error) {
-	if err := bijou.CheckID(id, bijou.TitlePrefix); err != nil {
-		return bijou.Title{}, err
+	if bijou.CheckID(id, bijou.TitlePrefix) != nil {
+		return bijou.Title{}, noSuchTitle(id) // whatever that is, no title has it
 	}
 	t, err := s.Titles.Title(ctx, id)
 	if errors.Is(err, bijou.NotFound) {
@@ -54,7 +57,7 @@ func (s *Service) AnyTitle(ctx context.Context, id bijou.TitleID) (bijou.Title, 
 }
 
 func noSuchTitle(id bijou.TitleID) error {
-	return fmt.Errorf("no title %s is in the catalogue: %w", id, bijou.NotFound)
+	return fmt.Errorf("no title %.80q is in the catalogue: %w", id, bijou.NotFound)
 }
 
 // AllTitles implements bijou.Editor.
@@ -123,6 +126,29 @@ func (s *Service) WithdrawTitle(ctx context.Context, id bijou.TitleID) error {
 		return err
 	}
 	return s.Titles.RemoveTitle(ctx, id)
+}
+
+// EditTitle changes what people are told of the title, and nothing else of it. Edits come one after another, each on what the one before it
+// left, and so do they and what the studio says of the title: two that change different things both hold, and of two that change the same the
+// later one does. It fails with NotFound for an unknown title, and with Invalid for what no catalogue can hold.
+func (s *Service) EditTitle(ctx context.Context, id bijou.TitleID, e bijou.TitleEdit) (bijou.Title, error) {
+	s.edit.Lock()
+	defer s.edit.Unlock()
+	old, err := s.AnyTitle(ctx, id)
+	if err != nil {
+		return bijou.Title{}, err
+	}
+	t := e.Of(old)
+	t.Name = strings.TrimSpace(t.Name)
+	if e.Language != nil && *e.Language != "" {
+		tag, err := language.Parse(*e.Language)
+		if err != nil {
+			return bijou.Title{}, fmt.Errorf("%.80q is not a language tag: write one such as en, de or pt-BR (BCP 47): %w", *e.Language, bijou.Invalid)
+		}
+		t.Language = tag.String()
+	}
+	t.Updated = s.Now().UTC()
+	return t, s.Titles.PutTitle(ctx, t)
 }
 
 // List returns a page of published titles, latest first.

@@ -28,6 +28,7 @@ type Deps struct {
 	OpenAPI       []byte       // the document at /api/v1/openapi.json
 	OperatorToken string       // who sends it is the local administrator
 	SessionCookie string       // name of the cookie that carries a member's session token
+	Collector     string       // path at which players report that were loaded from other sites too
 }
 
 // Service is the door.
@@ -79,7 +80,12 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // api finds out who asks and hands the request on.
 func (s *Service) api(w http.ResponseWriter, r *http.Request) {
-	if err := s.origins.Check(r); err != nil {
+	switch foreign := s.origins.Check(r) != nil; {
+	case r.URL.Path == s.Collector:
+		if s.collect(w, r, foreign) {
+			return
+		}
+	case foreign:
 		rpc.WriteProblem(w, r, fmt.Errorf("the request comes from another site: use the service's own page: %w", bijou.Denied))
 		return
 	}
@@ -100,6 +106,24 @@ func (s *Service) api(w http.ResponseWriter, r *http.Request) {
 	r.Header.Set(rpc.CallerHeader, string(b))
 	w.Header().Set("Cache-Control", "no-store") // a method that may be cached says so itself
 	s.API.ServeHTTP(w, r)
+}
+
+// collect lets players report that were loaded from another site (Fetch standard, section 3.3). Whatever the browser sends along, they do so as guests. It
+// returns true where the request was a browser's question whether it may, which is answered.
+func (s *Service) collect(w http.ResponseWriter, r *http.Request, foreign bool) (answered bool) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	if foreign {
+		r.Header.Del("Cookie")
+	}
+	if r.Method != http.MethodOptions {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", http.MethodPost)
+	h.Set("Access-Control-Allow-Headers", "Content-Type")
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 // hostOf returns the host of a Host header without its port, as it can stand in an address; nothing where it is no host.

@@ -80,6 +80,7 @@ func newDoor(t *testing.T) (*gateway.Service, *heard) {
 	})
 	return gateway.New(gateway.Deps{
 		Sessions: sessions{}, Operators: operators{}, API: api, OpenAPI: []byte(`{"openapi":"3.1.0"}`), OperatorToken: operatorToken, SessionCookie: "bijou_session",
+		Collector: "/api/v1/cmcd",
 		Site: fstest.MapFS{
 			"index.html":           {Data: []byte(page)},
 			"favicon.svg":          {Data: []byte("<svg/>")},
@@ -337,5 +338,26 @@ func TestTheHostByWhichTheServiceWasReachedIsToldWhereItIsOne(t *testing.T) {
 		if got := room.caller.Host; got != want {
 			t.Errorf("Host %q: the room hears of %q, want %q", header, got, want)
 		}
+	}
+}
+
+func TestPlayersOfOtherSitesReportAsGuests(t *testing.T) {
+	door, heard := newDoor(t)
+	foreign := []string{"Origin", "https://elsewhere.example", "Sec-Fetch-Site", "cross-site", "Cookie", "bijou_session=member"}
+	rec := ask(door, "OPTIONS", "/api/v1/cmcd", append(foreign, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")...)
+	h := rec.Header()
+	if rec.Code != http.StatusNoContent || heard.calls != 0 || h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Access-Control-Allow-Methods") != "POST" || h.Get("Access-Control-Allow-Headers") != "Content-Type" {
+		t.Errorf("whether it may report: answer %d, headers %v", rec.Code, h)
+	}
+	rec = ask(door, "POST", "/api/v1/cmcd", foreign...)
+	if rec.Code != http.StatusOK || !heard.caller.Guest() || heard.header.Get("Cookie") != "" || rec.Header().Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("its report: answer %d, caller %+v, cookie %q", rec.Code, heard.caller, heard.header.Get("Cookie"))
+	}
+	if rec = ask(door, "POST", "/api/v1/facts", foreign...); rec.Code != http.StatusUnauthorized || rec.Header().Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("another address: answer %d, headers %v; want 401 and no word of other sites", rec.Code, rec.Header())
+	}
+	// The service's own page is who it is.
+	if ask(door, "POST", "/api/v1/cmcd", "Sec-Fetch-Site", "same-origin", "Cookie", "bijou_session=member"); heard.caller.Profile != member.Profile {
+		t.Errorf("a report of the service's own page: caller %+v", heard.caller)
 	}
 }

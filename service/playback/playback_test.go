@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -54,6 +55,11 @@ func (w *world) Steer(_ context.Context, v bijou.Viewing) (bijou.Decision, error
 func (w *world) Revoke(_ context.Context, r bijou.Revocation) error {
 	w.revoked = append(w.revoked, r)
 	return w.fail
+}
+
+// Revoked implements bijou.RevocationStore.
+func (w *world) Revoked(_ context.Context, id bijou.SessionID, now time.Time) (bool, error) {
+	return slices.ContainsFunc(w.revoked, func(r bijou.Revocation) bool { return r.Session == id && r.Until.After(now) }), nil
 }
 
 // Revocations implements bijou.RevocationStore.
@@ -129,7 +135,7 @@ func newRoom(t *testing.T, change func(*playback.Config)) (*playback.Service, *w
 	}
 	w.keep(t, "ast_1", asset("ast_1"))
 	return playback.New(playback.Deps{
-		Titles: w, Positions: w, Steering: w, Revocations: w, Blobs: blobs{w: w}, Keys: ring{}, Now: func() time.Time { return w.now }, Config: c,
+		Titles: w, Positions: w, Steering: w, Revocations: w, Blobs: blobs{w: w}, Keys: ring{}, Collector: "/api/v1/cmcd", Now: func() time.Time { return w.now }, Config: c,
 	}), w
 }
 
@@ -176,6 +182,9 @@ func TestAStartGrantsTheTitlesAssetForTheConfiguredTime(t *testing.T) {
 	want := bijou.Grant{Session: play.Session, Title: "ttl_film", Asset: "ast_1", Expires: begin.Add(90 * time.Minute)}
 	if g != want || play.Expires != want.Expires || play.Title != want.Title || play.Asset != want.Asset || play.RuntimeMS != 100_000 {
 		t.Errorf("Start = %+v\nwith grant %+v, want %+v", play, g, want)
+	}
+	if play.Collector != "/api/v1/cmcd" {
+		t.Errorf("players in event mode are sent to %q", play.Collector)
 	}
 	if err := bijou.CheckID(play.Session, bijou.SessionPrefix); err != nil {
 		t.Errorf("session: %v", err)

@@ -149,46 +149,14 @@ func appendOutput[T any](step bijou.Work, to *[]T) error {
 
 // verify sees that every file which the manifests will name is there, with the size that was noted where one was.
 func (s *Service) verify(ctx context.Context, a bijou.Asset) error {
-	check := func(name string, size int64) error {
-		b, err := s.Blobs.Stat(ctx, a.ID.Key(name))
+	for part := range a.Parts() {
+		b, err := s.Blobs.Stat(ctx, a.ID.Key(part.Name))
 		if err != nil {
 			return err
 		}
-		if b.Size != size && size >= 0 {
-			return fmt.Errorf("package %s: file %s has %d bytes and had %d when it was made: add the film again: %w", a.Title, name, b.Size, size, bijou.Corrupt)
-		}
-		return nil
-	}
-	if a.Poster != "" {
-		if err := check(a.Poster, -1); err != nil {
-			return err
-		}
-	}
-	for _, m := range mediaOf(a) {
-		if err := errors.Join(check(m.Name+"/"+bijou.InitFile, m.InitBytes), check(m.Name+"/"+bijou.PlaylistFile, -1)); err != nil {
-			return err
-		}
-		for i, seg := range m.Segments {
-			if err := check(m.Name+"/"+bijou.SegmentFile(i+1), seg.Bytes); err != nil {
-				return err
-			}
-		}
-	}
-	for _, t := range a.Text {
-		if err := check(t.Name+"/"+bijou.TextFile, t.Bytes); err != nil {
-			return err
+		if b.Size != part.Bytes && part.Bytes >= 0 {
+			return fmt.Errorf("package %s: file %s has %d bytes and had %d when it was made: add the film again: %w", a.Title, part.Name, b.Size, part.Bytes, bijou.Corrupt)
 		}
 	}
 	return nil
-}
-
-// mediaOf returns the asset's picture and sound tracks.
-func mediaOf(a bijou.Asset) (out []bijou.Media) {
-	for _, v := range a.Video {
-		out = append(out, v.Media)
-	}
-	for _, x := range a.Audio {
-		out = append(out, x.Media)
-	}
-	return out
 }

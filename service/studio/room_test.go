@@ -73,7 +73,14 @@ func named(a bijou.Asset) []string {
 	if a.Poster != "" {
 		names = append(names, a.Poster)
 	}
-	for _, m := range mediaOf(a) {
+	var media []bijou.Media
+	for _, v := range a.Video {
+		media = append(media, v.Media)
+	}
+	for _, x := range a.Audio {
+		media = append(media, x.Media)
+	}
+	for _, m := range media {
 		names = append(names, m.Name+"/"+bijou.InitFile, m.Name+"/"+bijou.PlaylistFile)
 		for i := range m.Segments {
 			names = append(names, m.Name+"/"+bijou.SegmentFile(i+1))
@@ -353,7 +360,7 @@ func TestAnEpisodeNeedsASeason(t *testing.T) {
 		s := h.process(t)
 		start(t, s)
 		film := add(t, s, "film.mp4", "film")
-		for parent, kind := range map[bijou.TitleID]bijou.Kind{film: bijou.Invalid, "ttl_none": bijou.NotFound, "rubbish": bijou.Invalid, "": bijou.Invalid} {
+		for parent, kind := range map[bijou.TitleID]bijou.Kind{film: bijou.Invalid, "ttl_none": bijou.NotFound, "rubbish": bijou.NotFound, "": bijou.Invalid} {
 			in := AddTitle{Source: handIn(t, s, "e1.mp4", "film"), Kind: bijou.Episode, Parent: parent, Number: 1}
 			_, err := s.AddTitle(t.Context(), in)
 			wantKind(t, fmt.Sprintf("add an episode of %q", parent), err, kind)
@@ -362,6 +369,43 @@ func TestAnEpisodeNeedsASeason(t *testing.T) {
 		h.settle(t)
 		if keys := h.keys(t, bijou.SourcePath); len(keys) > 0 {
 			t.Errorf("sources of what was refused: got %q, want none", keys)
+		}
+	})
+}
+
+func TestWhoWaitsIsToldHowManyFilmsAreMadeBefore(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t)
+		var ids []bijou.TitleID
+		for n := range 3 {
+			ids = append(ids, add(t, s, fmt.Sprintf("film-%d.mp4", n), "film"))
+		}
+		ended := make(chan []Progress)
+		for _, id := range ids {
+			go func() {
+				all, err := follow(t, s, id)
+				if err != nil {
+					t.Error(err)
+				}
+				ended <- all
+			}()
+		}
+		synctest.Wait()
+		start(t, s)
+		told := map[bijou.TitleID][]int{}
+		for range ids {
+			all := <-ended
+			for _, p := range all {
+				if b := told[p.Title]; len(b) == 0 || b[len(b)-1] != p.Behind {
+					told[p.Title] = append(b, p.Behind)
+				}
+			}
+		}
+		for i, id := range ids {
+			b := told[id]
+			if b[0] != i || b[len(b)-1] != 0 || !slices.IsSortedFunc(b, func(x, y int) int { return y - x }) {
+				t.Errorf("film %d is told that it waits behind %v, want %d at first, ever fewer, and none in the end", i, b, i)
+			}
 		}
 	})
 }

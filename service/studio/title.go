@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/wire/captions"
 )
 
 // AddTitle probes the film that was handed in, adds its title as a draft, and has its renditions made. Once it returns, the work goes on
@@ -131,6 +133,74 @@ func draft(in AddTitle, file string, now time.Time) (bijou.Title, error) {
 	return t, t.Check()
 }
 
+// Check refuses, as Invalid, what AddTitle refuses of a request before it looks into any file: so that nobody hands in a film in vain.
+// film and texts are the files' names.
+func (in AddTitle) Check(film string, texts []string) error {
+	for _, name := range append([]string{film}, texts...) {
+		if err := checkFileName(name); err != nil {
+			return err
+		}
+	}
+	for i, x := range in.Text {
+		if _, err := x.checked(texts[i]); err != nil {
+			return err
+		}
+	}
+	_, err := draft(in, film, time.Time{})
+	return err
+}
+
+// checked returns the text track with its language in the usual form. It fails with Invalid for one that cannot be. file is its file's name.
+func (x TextSource) checked(file string) (_ TextSource, err error) {
+	if x.Language, err = canonical(x.Language); err != nil {
+		return x, fmt.Errorf("text track %q: %w", file, err)
+	}
+	switch x.Kind {
+	case "":
+		x.Kind = bijou.Subtitles
+	case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
+	default:
+		return x, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", file, x.Kind, bijou.Invalid)
+	}
+	return x, nil
+}
+
+// CheckFiles refuses, as Invalid, a film and text tracks of which no title can be made. It looks into the files where they are.
+func CheckFiles(ctx context.Context, films bijou.FilmTool, film string, texts []string) error {
+	for _, path := range texts {
+		if err := checkText(path); err != nil {
+			return err
+		}
+	}
+	info, err := os.Stat(film)
+	if err == nil && info.Size() == 0 {
+		return emptyFile(filepath.Base(film))
+	}
+	_, err = probe(ctx, films, film)
+	return err
+}
+
+func checkText(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return unreadable(path, err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxText+1))
+	if err != nil {
+		return unreadable(path, err)
+	}
+	if len(raw) == 0 {
+		return emptyFile(filepath.Base(path))
+	}
+	_, err = captions.ToWebVTT(raw, path)
+	return err
+}
+
+func unreadable(path string, err error) error {
+	return fmt.Errorf("%s cannot be read (%w): check the name and the rights: %w", path, err, bijou.Invalid)
+}
+
 // fileEnding matches names that end as files do: "film.mp4", and not "Dr. Strangelove".
 var fileEnding = regexp.MustCompile(`\.[0-9A-Za-z]{1,5}$`)
 
@@ -156,15 +226,8 @@ func (s *Service) sides(ctx context.Context, in []TextSource) ([]side, error) {
 		if err != nil {
 			return nil, err
 		}
-		if x.Language, err = canonical(x.Language); err != nil {
-			return nil, fmt.Errorf("text track %q: %w", src.Name, err)
-		}
-		switch x.Kind {
-		case "":
-			x.Kind = bijou.Subtitles
-		case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
-		default:
-			return nil, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", src.Name, x.Kind, bijou.Invalid)
+		if x, err = x.checked(src.Name); err != nil {
+			return nil, err
 		}
 		if _, err := s.text(ctx, src); err != nil {
 			return nil, err
@@ -184,9 +247,14 @@ func (s *Service) probe(ctx context.Context, src Source) (bijou.Probe, error) {
 	if err != nil {
 		return bijou.Probe{}, err
 	}
-	p, err := s.Films.Probe(ctx, path)
+	return probe(ctx, s.Films, path)
+}
+
+// probe looks into the film. It fails with Invalid for one without a picture.
+func probe(ctx context.Context, films bijou.FilmTool, path string) (bijou.Probe, error) {
+	p, err := films.Probe(ctx, path)
 	if err == nil && len(p.Video) == 0 {
-		err = fmt.Errorf("%q has no moving picture: add a film: %w", src.Name, bijou.Invalid)
+		err = fmt.Errorf("%q has no moving picture: add a film: %w", filepath.Base(path), bijou.Invalid)
 	}
 	return p, err
 }
@@ -283,6 +351,9 @@ func (s *Service) Follow(ctx context.Context, id bijou.TitleID, send func(Progre
 		}
 		ws = slices.DeleteFunc(ws, func(w bijou.Work) bool { return w.Step == stepDiscard })
 		p := progressOf(t, ws, s.Now())
+		if p.Behind, err = s.behind(ctx, t, ws); err != nil {
+			return err
+		}
 		p.Progress = max(p.Progress, last.Progress) // a step that is begun again is no step back for who watches the bar
 		elapsed := p.Elapsed
 		if p.Elapsed = 0; p != last {
@@ -300,4 +371,27 @@ func (s *Service) Follow(ctx context.Context, id bijou.TitleID, send func(Progre
 		case <-tick.C:
 		}
 	}
+}
+
+// behind returns how many films are made before a title of which nothing is begun. Steps are leased in the order in which they were added.
+func (s *Service) behind(ctx context.Context, t bijou.Title, ws []bijou.Work) (n int, err error) {
+	begun := func(w bijou.Work) bool { return w.State != bijou.WorkWaiting }
+	if t.State != bijou.Draft || len(ws) == 0 || slices.ContainsFunc(ws, begun) {
+		return 0, nil
+	}
+	queue, err := s.Work.Unfinished(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range queue[:max(0, slices.Index(queue, t.ID))] {
+		other, err := s.Editor.AnyTitle(ctx, id)
+		switch {
+		case errors.Is(err, bijou.NotFound): // only its files are still to go
+		case err != nil:
+			return 0, err
+		case other.State == bijou.Draft:
+			n++
+		}
+	}
+	return n, nil
 }

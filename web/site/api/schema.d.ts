@@ -89,6 +89,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write the whole site into one file */
+        post: operations["postBackups"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cmcd": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Report what the player did, in CMCD event mode (CTA-5004-B) */
+        post: operations["postCmcd"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/decisions/{session}": {
         parameters: {
             query?: never;
@@ -519,6 +553,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studio/sources/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove what was handed in and is not used */
+        delete: operations["deleteStudioSource"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studio/titles": {
         parameters: {
             query?: never;
@@ -603,7 +654,8 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /** Change what people are told of a title */
+        patch: operations["patchTitle"];
         trace?: never;
     };
     "/api/v1/titles/{id}/plays": {
@@ -818,6 +870,21 @@ export interface components {
             places: components["schemas"]["Place"][];
             viewing: components["schemas"]["Viewing"];
         };
+        EditTitleBody: {
+            credit?: string;
+            /** @description All of them. */
+            genres?: string[];
+            /** @description BCP 47 tag of the original; its tracks keep theirs. */
+            language?: string;
+            maturity?: components["schemas"]["MaturityEdit"];
+            name?: string;
+            synopsis?: string;
+            /**
+             * Format: int64
+             * @description 0 takes it away.
+             */
+            year?: number;
+        };
         Fact: {
             /** @description Which appliance the last segment came from. */
             appliance?: string;
@@ -907,6 +974,11 @@ export interface components {
              */
             age: number;
             /** @description The rating as its board prints it, such as PG-13 or FSK 6. */
+            label?: string;
+        };
+        MaturityEdit: {
+            /** Format: int64 */
+            age?: number;
             label?: string;
         };
         Me: {
@@ -1002,6 +1074,8 @@ export interface components {
         };
         Play: {
             asset: string;
+            /** @description Address at which a player in CMCD event mode reports (CTA-5004-B), relative to the service, with the session as session id and the title as content id. */
+            collector: string;
             /** @description Address of the DASH MPD, relative to the service. */
             dash: string;
             /**
@@ -1081,6 +1155,11 @@ export interface components {
         Progress: {
             /**
              * Format: int64
+             * @description Films that are made before this one, while none of its own steps is begun.
+             */
+            behind?: number;
+            /**
+             * Format: int64
              * @description Steps that are done.
              */
             done: number;
@@ -1112,6 +1191,11 @@ export interface components {
             grant: string;
         };
         Report: {
+            /**
+             * Format: int64
+             * @description Facts that the player gave up for lack of room since the report before.
+             */
+            dropped?: number;
             facts: components["schemas"]["Fact"][];
         };
         Session: {
@@ -1412,6 +1496,50 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AuditCheck"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postBackups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postCmcd: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -2115,6 +2243,27 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    deleteStudioSource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     getStudioTitles: {
         parameters: {
             query?: {
@@ -2282,6 +2431,33 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Title"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    patchTitle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["EditTitleBody"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
