@@ -15,7 +15,7 @@ const (
 	maxHere = 10
 	// maxAnywhere is how many may be sent for one name from all addresses.
 	maxAnywhere = 100
-	// maxNoted is how many wrong passwords a minute are noted in the audit log, so that nobody can fill it from outside.
+	// maxNoted is how many refusals of strangers a minute are noted in the audit log, so that nobody can fill it from outside.
 	maxNoted = 10
 	// maxCounted bounds what is counted at once.
 	maxCounted = 20_000
@@ -48,8 +48,8 @@ func (a *attempts) check(name, address string, now time.Time) error {
 	return fmt.Errorf("too many wrong passwords for this name: try again after %s: %w", c.since.Add(window).UTC().Format("15:04 MST"), bijou.Exhausted)
 }
 
-// failed counts a wrong password, and tells whether it is to be noted in the audit log.
-func (a *attempts) failed(name, address string, now time.Time) (note bool) {
+// failed counts a wrong password.
+func (a *attempts) failed(name, address string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.counts) >= maxCounted {
@@ -61,6 +61,12 @@ func (a *attempts) failed(name, address string, now time.Time) (note bool) {
 	}
 	a.add(hereKey(name, address), window, now)
 	a.add(nameKey(name), window, now)
+}
+
+// mayNote counts what strangers are refused, and tells whether one more is to be noted in the audit log.
+func (a *attempts) mayNote(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return a.add("noted", time.Minute, now) <= maxNoted
 }
 
