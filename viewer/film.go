@@ -101,11 +101,17 @@ func (f *film) next(ctx context.Context, p *player, fact *Fact) error {
 	var failures []error
 	for range f.ways {
 		w := f.ways[f.at]
-		address, err := cmcd.ToQuery(w.addresses[n], told)
+		address, header := w.addresses[n], http.Header{}
+		var err error
+		if p.headers {
+			err = cmcd.ToHeaders(header, told)
+		} else {
+			address, err = cmcd.ToQuery(address, told)
+		}
 		if err != nil {
 			return err
 		}
-		b, _, err := p.try(ctx, http.MethodGet, address, nil, nil)
+		b, _, err := p.try(ctx, http.MethodGet, address, nil, header)
 		if err == nil {
 			p.did.Segments, p.did.Bytes = p.did.Segments+1, p.did.Bytes+int64(len(b))
 			fact.Appliance, fact.BPS = w.appliance, w.bps

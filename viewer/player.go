@@ -24,9 +24,10 @@ const (
 // player is one viewer's player.
 type player struct {
 	Config
-	random *rand.Rand
-	client *http.Client
-	did    Result
+	random  *rand.Rand
+	client  *http.Client
+	headers bool // it tells of itself in headers, not in the address
+	did     Result
 }
 
 // title is what a player reads of a title.

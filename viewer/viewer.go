@@ -68,7 +68,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	for i := range c.Players {
 		wg.Go(func() {
 			p := player{
-				Config: c, random: rand.New(rand.NewPCG(c.Seed, uint64(i))), client: &http.Client{Transport: transport, Timeout: requestTime},
+				Config: c, random: rand.New(rand.NewPCG(c.Seed, uint64(i))), client: &http.Client{Transport: transport, Timeout: requestTime}, headers: i%2 == 1,
 			}
 			if err := p.watchAll(ctx); err != nil && !(c.Viewings == 0 && errors.Is(err, context.Canceled)) {
 				cancel(fmt.Errorf("player %d: %w", i, err))

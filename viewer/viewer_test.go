@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +29,7 @@ type service struct {
 	dead     string          // host of the appliance that does not answer
 	told     []cmcd.Data     // by who asks for segments
 	boxes    []string
+	heads    int // how many of told came in headers
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +69,11 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	default:
 		d, err := cmcd.FromQuery(r.URL.Query())
-		if err != nil {
+		h, headErr := cmcd.FromHeaders(r.Header)
+		if maps.Copy(d, h); len(h) > 0 {
+			s.heads++
+		}
+		if err != nil || headErr != nil {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
@@ -134,19 +140,25 @@ func TestPlayersWithoutAnEndStopWithTheContext(t *testing.T) {
 
 func TestSegmentsAreFetchedFromTheBoxThatAnswersAndSayWhoseTheyAre(t *testing.T) {
 	s := &service{boxes: []string{"apl_dead", "apl_good"}, dead: "apl_dead"}
-	did, err := Run(t.Context(), Config{Address: start(t, s), Players: 1, Viewings: 1, Facts: 6, Batch: 100, Seed: 1, Fetch: true})
-	if err != nil || did.Segments != 5 || did.Bytes != 5*int64(len("segment")) {
-		t.Fatalf("Run = %+v, %v, want 5 segments", did, err)
+	did, err := Run(t.Context(), Config{Address: start(t, s), Players: 2, Viewings: 1, Facts: 6, Batch: 100, Seed: 1, Fetch: true})
+	if err != nil || did.Segments != 10 || s.heads != 5 || did.Bytes != 10*int64(len("segment")) {
+		t.Fatalf("Run = %+v, %v, want 10 segments, half of them asked for with headers", did, err)
 	}
-	for _, f := range s.kept[1:] {
+	for _, f := range s.kept {
+		if f.Kind == "start" {
+			continue
+		}
 		if f.Appliance != "apl_good" || f.BPS != 800_000 {
 			t.Errorf("fact %+v, want the appliance that answers and its rendition's rate", f)
 		}
 	}
+	first := map[string]bool{}
 	for i, d := range s.told {
-		if length, _ := d.Number("d"); d.Text("sid") != "ply_1" || d.Text("cid") != "ttl_1" || d.Is("su") != (i == 0) || length != 4000 && length != 3500 {
+		sid := d.Text("sid")
+		if length, _ := d.Number("d"); sid != "ply_1" && sid != "ply_2" || d.Text("cid") != "ttl_1" || d.Is("su") == first[sid] || length != 4000 && length != 3500 {
 			t.Errorf("segment %d is asked for with %v", i, d)
 		}
+		first[sid] = true
 	}
 }
 

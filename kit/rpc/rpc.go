@@ -79,6 +79,8 @@ type Call[In, Out any] struct {
 	MaxBody int64
 	// Beacon accepts a JSON body that is announced as text/plain, as navigator.sendBeacon does (Beacon, W3C, section 4.2).
 	Beacon bool
+	// Refused is told of each request that is refused before the function is asked, because its address or body cannot be read; nil: nobody is told.
+	Refused func(error)
 }
 
 // Serve joins the declaration to the function that does the work.
@@ -90,6 +92,9 @@ func (c Call[In, Out]) Serve(f func(context.Context, In) (Out, error)) Route {
 	return r.with(func(p *plan, w *response, req *http.Request) error {
 		var in In
 		if err := p.decode(w, req, reflect.ValueOf(&in).Elem()); err != nil {
+			if c.Refused != nil {
+				c.Refused(err)
+			}
 			return err
 		}
 		out, err := act(w, req, in, func() (Out, error) { return f(req.Context(), in) })

@@ -33,5 +33,7 @@ var (
 
 // Routes are the room's methods as served.
 func (s *Service) Routes() []rpc.Route {
-	return []rpc.Route{report.Serve(s.Report), reportCMCD.Serve(s.ReportCMCD)}
+	counted := report
+	counted.Refused = func(error) { s.drop(dropUnreadable, 1) }
+	return []rpc.Route{counted.Serve(s.Report), reportCMCD.Serve(s.ReportCMCD)}
 }

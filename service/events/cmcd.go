@@ -23,11 +23,12 @@ const clockOff = 24 * time.Hour
 func (s *Service) ReportCMCD(ctx context.Context, _ struct{}, body io.Reader) (struct{}, error) {
 	raw, err := io.ReadAll(body)
 	if err != nil {
+		s.drop(dropUnreadable, 1)
 		return struct{}{}, err
 	}
 	all, err := cmcd.ParseReports(raw, maxReports)
 	if err != nil {
-		s.drop(dropInvalid, 1)
+		s.drop(dropUnreadable, 1)
 		return struct{}{}, err
 	}
 	now := s.Now().UTC()

@@ -134,7 +134,7 @@ func TestWhatIsNoViewingOfOursOrFromAnotherTimeIsRefusedAndCounted(t *testing.T)
 		"the past":             {line(0, -25*time.Hour.Milliseconds(), "e=ps,sta=s"), "time"},
 		"no time":              {`e=ps,sta=s,sid="ply_1",cid="ttl_1",v=2`, "time"},
 		"no place":             {line(0, 0, "e=ps,sta=s,pt=900000000000"), "invalid"},
-		"no CMCD":              {`e="`, "invalid"},
+		"no CMCD":              {`e="`, "unreadable"},
 	} {
 		room, l, metrics := newRoom(1)
 		h := rpc.Handler(rpc.Deps{}, room.Routes()...)

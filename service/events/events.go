@@ -32,13 +32,14 @@ type Service struct {
 
 // Why facts are not on the log.
 const (
-	dropInvalid  = "invalid"  // they cannot be
-	dropTime     = "time"     // their clock is more than a day off
-	dropForeign  = "foreign"  // they are of no viewing of this service
-	dropRate     = "rate"     // their viewing reports more than any player has to say
-	dropOverload = "overload" // the log is behind, and no more may wait for it
-	dropLog      = "log"      // the log could not keep them
-	dropPlayer   = "player"   // their player had no room for them
+	dropUnreadable = "unreadable" // nobody knows how many: a report that cannot be read counts as one
+	dropInvalid    = "invalid"    // they cannot be
+	dropTime       = "time"       // their clock is more than a day off
+	dropForeign    = "foreign"    // they are of no viewing of this service
+	dropRate       = "rate"       // their viewing reports more than any player has to say
+	dropOverload   = "overload"   // the log is behind, and no more may wait for it
+	dropLog        = "log"        // the log could not keep them
+	dropPlayer     = "player"     // their player had no room for them
 )
 
 // New assembles the room.
@@ -50,7 +51,7 @@ func New(d Deps) *Service {
 		accepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "bijou_facts_accepted_total", Help: "Facts that are on the log."}),
 		dropped:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bijou_facts_dropped_total", Help: "Facts that are not, by reason."}, []string{"reason"}),
 	}
-	for _, reason := range []string{dropInvalid, dropTime, dropForeign, dropRate, dropOverload, dropLog, dropPlayer} {
+	for _, reason := range []string{dropUnreadable, dropInvalid, dropTime, dropForeign, dropRate, dropOverload, dropLog, dropPlayer} {
 		s.dropped.WithLabelValues(reason)
 	}
 	d.Metrics.MustRegister(s.accepted, s.dropped)

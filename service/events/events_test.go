@@ -246,7 +246,7 @@ func TestReportsBeyondTheBoundAreRefusedAndComeInLater(t *testing.T) {
 }
 
 func TestPlayersReportOverHTTP(t *testing.T) {
-	room, l, _ := newRoom(1)
+	room, l, metrics := newRoom(1)
 	h := rpc.Handler(rpc.Deps{}, room.Routes()...)
 	check := func(name, contentType, body string, status, kept int) {
 		t.Helper()
@@ -272,6 +272,9 @@ func TestPlayersReportOverHTTP(t *testing.T) {
 	check("too many", "application/json", `{"facts":[`+strings.Repeat(one+",", 100)+one+`]}`, http.StatusBadRequest, 0)
 	check("unknown kind", "application/json", `{"facts":[`+strings.Replace(one, "pause", "nap", 1)+`]}`, http.StatusBadRequest, 0)
 	check("no JSON", "application/json", `{`, http.StatusBadRequest, 0)
+	if got := counted(t, metrics, "bijou_facts_dropped_total")["unreadable"]; got != 4 {
+		t.Errorf("%v reports counted as unreadable, want 4", got)
+	}
 }
 
 func TestReportsThatWaitHaveABoundInBytesToo(t *testing.T) {
