@@ -35,8 +35,8 @@ func (s *Service) Who(ctx context.Context, _ struct{}) (OperatorMe, error) {
 // SignIn opens a session. It fails with Denied, in the same words and after the same work, for an unknown name and a wrong password, and with
 // Exhausted after many wrong ones.
 func (s *Service) SignIn(ctx context.Context, in OperatorSignIn) (OperatorSession, error) {
-	name, address, now := strings.ToLower(strings.TrimSpace(in.Name)), bijou.CallerOf(ctx).Address, s.Now()
-	if err := s.attempts.check(name, address, now); err != nil {
+	name, address := strings.ToLower(strings.TrimSpace(in.Name)), bijou.CallerOf(ctx).Address
+	if err := s.attempts.begin(name, address, s.Now()); err != nil {
 		return OperatorSession{}, err
 	}
 	o, hash, err := s.credentials(ctx, name)
@@ -48,11 +48,11 @@ func (s *Service) SignIn(ctx context.Context, in OperatorSignIn) (OperatorSessio
 		return OperatorSession{}, err
 	}
 	if !ok || o.ID == "" {
-		s.attempts.failed(name, address, now)
 		action := s.action(ctx, signInMethod, o)
 		action.On = map[string]string{"name": clip(name)}
 		return s.refuse(ctx, action, fmt.Errorf("the name or the password is wrong: %w", bijou.Denied))
 	}
+	s.attempts.succeeded(name, address)
 	return s.open(ctx, signInMethod, o)
 }
 
