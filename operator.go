@@ -48,7 +48,7 @@ type Operator struct {
 // LocalOperator is who holds DATA/operator.token: the command line on the service's own machine.
 const (
 	LocalOperator     OperatorID = "local"
-	LocalOperatorName            = "local"
+	LocalOperatorName string     = "local"
 )
 
 // LocalCaller is the caller who holds DATA/operator.token.

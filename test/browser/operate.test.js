@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { accessible } from './harness/accessible.js';
 import { launch, open } from './harness/browser.js';
+import { Provider } from './harness/provider.js';
 import { Service } from './harness/service.js';
 
 const password = 'four words are enough';
@@ -130,5 +131,53 @@ describe('operate', { timeout: 120_000 }, () => {
     await page.setViewportSize({ width: 360, height: 740 });
     await look(page, 'pulse-narrow');
     page.clean(/^\b$/);
+  });
+
+  test('people sign on through a provider, and by name and password while it is down', async () => {
+    const provider = await Provider.open();
+    try {
+      service = await Service.open({ settings: { bundled_films: 'false', appliances: '0' } });
+      await service.end();
+      Object.assign(service.settings, {
+        address: service.address, 'operators.oidc.issuer': provider.issuer, 'operators.oidc.client_id': 'bijou', 'operators.roles': 'staff=operator',
+      });
+      await service.start();
+      provider.claims = { email: 'ada@example.org', email_verified: true, groups: ['staff'] };
+      const ada = await visit(service.address + '/operate');
+      const button = ada.getByRole('button', { name: `Continue with ${new URL(provider.issuer).host}` });
+      await button.waitFor();
+      await look(ada, 'sign-on');
+      await button.click();
+      await ada.getByRole('rowheader', { name: 'ada@example.org' }).waitFor();
+      assert.equal(new URL(ada.url()).search, '', 'the code stays in the address');
+      await ada.getByRole('button', { name: 'Sign out' }).click();
+      ada.clean();
+
+      provider.claims = { email: 'eve@example.org', email_verified: true };
+      await button.click();
+      await ada.getByText('The sign-on provider knows you, but nothing gives you a role here: ask an administrator.').waitFor();
+      await look(ada, 'sign-on-refused');
+      await ada.getByRole('link', { name: 'Back to the sign-in' }).click();
+
+      // Whoever is lured to the end of another's sign-on is not signed in.
+      await ada.goto(service.address + '/operate/signed-on?state=x&code=y');
+      await ada.getByText('This sign-on was not begun in this browser', { exact: false }).waitFor();
+      await ada.goto(service.address + '/operate');
+
+      await provider.close();
+      await service.restart();
+      await ada.goto(service.address + '/operate');
+      await button.click();
+      await ada.getByText('sign in with name and password, or try again later', { exact: false }).waitFor();
+      ada.clean(/status 401|status of 401|status 503|status of 503/);
+      const root = await visit(await service.first);
+      await root.getByLabel('Your name').fill('root');
+      await root.getByLabel('New password').fill(password);
+      await root.getByRole('button', { name: 'Become administrator' }).click();
+      await root.getByRole('rowheader', { name: 'root' }).waitFor();
+      root.clean();
+    } finally {
+      await provider.close();
+    }
   });
 });

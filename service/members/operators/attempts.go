@@ -15,13 +15,13 @@ const (
 	maxHere = 10
 	// maxAnywhere is how many may be sent for one name from all addresses.
 	maxAnywhere = 100
-	// maxNoted is how many wrong passwords a minute are noted in the audit log, so that nobody can fill it from outside.
+	// maxNoted is how many refusals of strangers a minute are noted in the audit log, so that nobody can fill it from outside.
 	maxNoted = 10
 	// maxCounted bounds what is counted at once.
 	maxCounted = 20_000
 )
 
-// attempts counts wrong passwords.
+// attempts counts tries to sign in that did not succeed.
 type attempts struct {
 	mu     sync.Mutex
 	counts map[string]count
@@ -34,24 +34,18 @@ type count struct {
 
 func newAttempts() *attempts { return &attempts{counts: map[string]count{}} }
 
-// check refuses, as Exhausted, who has sent too many wrong passwords.
-func (a *attempts) check(name, address string, now time.Time) error {
+// begin counts a try before the password is looked at, so that many at once are as many as one after another. It refuses, as Exhausted, who has
+// sent too many wrong passwords.
+func (a *attempts) begin(name, address string, now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c, most := a.counts[hereKey(name, address)], maxHere
 	if c.n < most || now.Sub(c.since) >= window {
 		c, most = a.counts[nameKey(name)], maxAnywhere
 	}
-	if c.n < most || now.Sub(c.since) >= window {
-		return nil
+	if c.n >= most && now.Sub(c.since) < window {
+		return fmt.Errorf("too many wrong passwords for this name: try again after %s: %w", c.since.Add(window).UTC().Format("15:04 MST"), bijou.Exhausted)
 	}
-	return fmt.Errorf("too many wrong passwords for this name: try again after %s: %w", c.since.Add(window).UTC().Format("15:04 MST"), bijou.Exhausted)
-}
-
-// failed counts a wrong password, and tells whether it is to be noted in the audit log.
-func (a *attempts) failed(name, address string, now time.Time) (note bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if len(a.counts) >= maxCounted {
 		for key, c := range a.counts {
 			if now.Sub(c.since) >= window {
@@ -61,6 +55,24 @@ func (a *attempts) failed(name, address string, now time.Time) (note bool) {
 	}
 	a.add(hereKey(name, address), window, now)
 	a.add(nameKey(name), window, now)
+	return nil
+}
+
+// succeeded takes a try back whose password was right, and the wrong ones from the same address with it.
+func (a *attempts) succeeded(name, address string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.counts, hereKey(name, address))
+	if c, ok := a.counts[nameKey(name)]; ok && c.n > 0 {
+		c.n--
+		a.counts[nameKey(name)] = c
+	}
+}
+
+// mayNote counts what strangers are refused, and tells whether one more is to be noted in the audit log.
+func (a *attempts) mayNote(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return a.add("noted", time.Minute, now) <= maxNoted
 }
 

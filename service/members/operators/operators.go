@@ -35,6 +35,7 @@ func DefaultConfig() Config {
 
 // Check refuses, as Invalid, what the room cannot work with.
 func (c Config) Check() error {
+	var wrong conf.Errors
 	for _, d := range []struct {
 		name        string
 		got         time.Duration
@@ -44,19 +45,14 @@ func (c Config) Check() error {
 		{"invitation_for", c.InvitationFor, time.Minute, 30 * 24 * time.Hour},
 		{"audit_retain_for", c.AuditRetainFor, 24 * time.Hour, 100 * 365 * 24 * time.Hour},
 	} {
-		if d.got < d.least || d.got > d.most {
-			return fmt.Errorf("%s is %s: it must be %s to %s: %w", d.name, d.got, d.least, d.most, bijou.Invalid)
-		}
+		wrong.Add(d.got >= d.least && d.got <= d.most, "%s is %s: it must be %s to %s", d.name, d.got, d.least, d.most)
 	}
-	if c.AuditRetain < 1<<20 {
-		return fmt.Errorf("audit_retain is %d bytes: it must be at least 1MiB: %w", c.AuditRetain, bijou.Invalid)
-	}
+	wrong.Add(c.AuditRetain >= 1<<20, "audit_retain is %d bytes: it must be at least 1MiB", c.AuditRetain)
 	for _, r := range c.Roles {
-		if _, _, err := parseRule(r); err != nil {
-			return err
-		}
+		_, _, err := parseRule(r)
+		wrong.Note(err)
 	}
-	return nil
+	return wrong.Err()
 }
 
 // Deps are what the room works with.

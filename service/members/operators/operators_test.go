@@ -11,6 +11,8 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -440,6 +442,27 @@ func TestManyWrongPasswordsEndTheTriesAndDoNotFillTheLog(t *testing.T) {
 	h.now = h.now.Add(15 * time.Minute)
 	if got := try("192.0.2.1", "ada", password); got != 201 {
 		t.Errorf("a quarter of an hour later: %d, want 201", got)
+	}
+}
+
+func TestManyTriesAtOnceAreAsManyAsOneAfterAnother(t *testing.T) {
+	h := newHouse(t)
+	h.add("ada", bijou.RoleAdministrator)
+	var refused, wrong atomic.Int32
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			switch res, _ := h.ask(bijou.Caller{Address: "192.0.2.1"}, "POST /api/v1/operate/session", `{"name":"ada","password":"wrong"}`); res.StatusCode {
+			case http.StatusUnauthorized:
+				wrong.Add(1)
+			case http.StatusTooManyRequests:
+				refused.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if wrong.Load() != 10 || refused.Load() != 40 {
+		t.Errorf("of 50 wrong passwords at once %d were looked at and %d refused, want 10 and 40", wrong.Load(), refused.Load())
 	}
 }
 

@@ -35,8 +35,8 @@ func (s *Service) Who(ctx context.Context, _ struct{}) (OperatorMe, error) {
 // SignIn opens a session. It fails with Denied, in the same words and after the same work, for an unknown name and a wrong password, and with
 // Exhausted after many wrong ones.
 func (s *Service) SignIn(ctx context.Context, in OperatorSignIn) (OperatorSession, error) {
-	name, address, now := strings.ToLower(strings.TrimSpace(in.Name)), bijou.CallerOf(ctx).Address, s.Now()
-	if err := s.attempts.check(name, address, now); err != nil {
+	name, address := strings.ToLower(strings.TrimSpace(in.Name)), bijou.CallerOf(ctx).Address
+	if err := s.attempts.begin(name, address, s.Now()); err != nil {
 		return OperatorSession{}, err
 	}
 	o, hash, err := s.credentials(ctx, name)
@@ -48,15 +48,20 @@ func (s *Service) SignIn(ctx context.Context, in OperatorSignIn) (OperatorSessio
 		return OperatorSession{}, err
 	}
 	if !ok || o.ID == "" {
-		wrong := fmt.Errorf("the name or the password is wrong: %w", bijou.Denied)
-		if s.attempts.failed(name, address, now) {
-			action := s.action(ctx, signInMethod, o)
-			action.On = map[string]string{"name": clip(name)}
-			return rpc.Act(ctx, s.Audit, action, func() (OperatorSession, error) { return OperatorSession{}, wrong })
-		}
-		return OperatorSession{}, wrong
+		action := s.action(ctx, signInMethod, o)
+		action.On = map[string]string{"name": clip(name)}
+		return s.refuse(ctx, action, fmt.Errorf("the name or the password is wrong: %w", bijou.Denied))
 	}
+	s.attempts.succeeded(name, address)
 	return s.open(ctx, signInMethod, o)
+}
+
+// refuse notes that a stranger is refused, unless many were in this minute: nobody shall fill the log from outside.
+func (s *Service) refuse(ctx context.Context, x bijou.Action, err error) (OperatorSession, error) {
+	if !s.attempts.mayNote(s.Now()) {
+		return OperatorSession{}, err
+	}
+	return rpc.Act(ctx, s.Audit, x, func() (OperatorSession, error) { return OperatorSession{}, err })
 }
 
 // clip bounds what a stranger can have noted.
@@ -251,7 +256,7 @@ func (s *Service) FinishSignOn(ctx context.Context, in SignOnReturn) (OperatorSe
 	if err != nil {
 		action := s.action(ctx, signOnMethod, bijou.Operator{})
 		action.On = map[string]string{"subject": clip(who.Subject), "email": clip(who.Email)}
-		return rpc.Act(ctx, s.Audit, action, func() (OperatorSession, error) { return OperatorSession{}, err })
+		return s.refuse(ctx, action, err)
 	}
 	return s.open(ctx, signOnMethod, o)
 }

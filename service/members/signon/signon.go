@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/kit/conf"
 	"bijou/kit/trust"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -41,14 +42,17 @@ func (c Config) Check() error {
 	if !c.On() {
 		return nil
 	}
-	u, err := url.Parse(c.Issuer)
-	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
-		return fmt.Errorf("issuer is %q: write the provider's address, such as https://id.example.org: %w", c.Issuer, bijou.Invalid)
-	}
-	if c.ClientID == "" {
-		return fmt.Errorf("client_id is empty: write what the provider calls this service: %w", bijou.Invalid)
-	}
-	return nil
+	var wrong conf.Errors
+	wrong.Add(isIssuer(c.Issuer), "issuer is %q: write the provider's address, such as https://id.example.org", c.Issuer)
+	wrong.Add(c.ClientID != "", "client_id is empty: write what the provider calls this service")
+	return wrong.Err()
+}
+
+// isIssuer tells whether s is an address that a provider can have: over TLS, unless it is on this machine.
+func isIssuer(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil &&
+		(u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()))
 }
 
 // loopback tells whether what is sent to the host stays on this machine.
