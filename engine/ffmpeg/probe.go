@@ -224,7 +224,7 @@ func (p probed) description() *description {
 	d := &description{streams: map[int]stream{}}
 	d.Format, d.Title = p.Format.Name, plain(tagged(p.Format.Tags, "title"))
 	d.startMS, d.durMS = milliseconds(p.Format.Start), milliseconds(p.Format.Duration)
-	// So does ffmpeg's own writer of Matroska; those of others write lengths, as the specification has it (RFC 9559, section 5.1.2.10).
+	// ffmpeg's own writer of Matroska notes when each track ends; others note how long it is, as the specification has it (RFC 9559, section 5.1.2.10).
 	d.endings = strings.HasPrefix(d.Format, "matroska") && strings.HasPrefix(tagged(p.Format.Tags, "encoder"), "Lavf")
 	for _, s := range p.Streams {
 		d.streams[s.Index] = s
