@@ -239,8 +239,14 @@ func (p probed) description() *description {
 			d.Text = append(d.Text, s.text())
 		}
 	}
+	slices.SortStableFunc(d.Video, func(a, b bijou.VideoStream) int {
+		return slices.Index(stillCodecs, a.Codec) - slices.Index(stillCodecs, b.Codec)
+	})
 	return d
 }
+
+// stillCodecs are those of pictures that do not move. A cover that is not marked as one has such a codec, and is not the film where there is another track.
+var stillCodecs = []string{"mjpeg", "png", "bmp", "tiff", "webp", "gif"}
 
 // textCodecs are the subtitles that are text; the others are pictures of text.
 var textCodecs = []string{"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
