@@ -77,8 +77,8 @@ type FilmTool interface {
 	// Probe reads the file's description. It fails with Invalid, in words that name what is wrong, for a file that is no film,
 	// is cut off, or cannot be decoded, and with Unavailable where the tool is not installed.
 	Probe(ctx context.Context, path string) (Probe, error)
-	// EncodeVideo reports its progress in milliseconds of film done. It fails with Invalid for a film that ends early or cannot be decoded,
-	// and with Exhausted when space ends.
+	// EncodeVideo reports its progress in milliseconds of film done. It fails with Invalid for a film that ends early, goes on after its
+	// end or cannot be decoded, and with Exhausted when space ends.
 	EncodeVideo(ctx context.Context, e VideoEncode, progress func(doneMS int64)) error
 	// EncodeAudio is as EncodeVideo.
 	EncodeAudio(ctx context.Context, e AudioEncode, progress func(doneMS int64)) error

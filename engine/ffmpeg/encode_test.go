@@ -399,3 +399,24 @@ func parameters(nalus [][]byte) (*avc.SPS, error) {
 	}
 	return avc.ParseSPSNALUnit(nalus[0], false)
 }
+
+func TestAFilmThatLiesOnItsSideIsTurnedUpright(t *testing.T) {
+	// White on the left, which is at the bottom once the picture is turned by 90 degrees against the clock, as a matrix in the film says it.
+	lying := film(t, "lying.mp4", with([]string{"-f", "lavfi", "-i", "color=black:size=64x32:rate=25:duration=1,drawbox=w=iw/2:h=ih:color=white:t=fill"}, small())...)
+	for degrees, want := range map[string]string{"90": "white below", "270": "white above"} {
+		e := videoOrder(t, film(t, "turned.mp4", "-i", lying, "-c", "copy", "-metadata:s:v", "rotate="+degrees))
+		e.Width, e.Height = 32, 64
+		encodeVideo(t, e)
+		raw, err := exec.Command("ffmpeg", "-v", "error", "-i", e.Target, "-frames:v", "1", "-vf", "scale=1:2:flags=area", "-pix_fmt", "gray", "-f", "rawvideo", "pipe:1").Output()
+		if err != nil || len(raw) != 2 {
+			t.Fatalf("%s: got %v, %v, want two pixels", degrees, raw, err)
+		}
+		got := "white below"
+		if raw[0] > raw[1] {
+			got = "white above"
+		}
+		if got != want || max(raw[0], raw[1]) < 200 || min(raw[0], raw[1]) > 50 {
+			t.Errorf("turned by %s: got %s (%v), want %s", degrees, got, raw, want)
+		}
+	}
+}

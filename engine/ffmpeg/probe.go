@@ -224,7 +224,7 @@ func (p probed) description() *description {
 	d := &description{streams: map[int]stream{}}
 	d.Format, d.Title = p.Format.Name, plain(tagged(p.Format.Tags, "title"))
 	d.startMS, d.durMS = milliseconds(p.Format.Start), milliseconds(p.Format.Duration)
-	// So does ffmpeg's own writer of Matroska; those of others write lengths, as the specification has it (RFC 9559, section 5.1.2.10).
+	// ffmpeg's own writer of Matroska notes when each track ends; others note how long it is, as the specification has it (RFC 9559, section 5.1.2.10).
 	d.endings = strings.HasPrefix(d.Format, "matroska") && strings.HasPrefix(tagged(p.Format.Tags, "encoder"), "Lavf")
 	for _, s := range p.Streams {
 		d.streams[s.Index] = s
@@ -239,8 +239,14 @@ func (p probed) description() *description {
 			d.Text = append(d.Text, s.text())
 		}
 	}
+	slices.SortStableFunc(d.Video, func(a, b bijou.VideoStream) int {
+		return slices.Index(stillCodecs, a.Codec) - slices.Index(stillCodecs, b.Codec)
+	})
 	return d
 }
+
+// stillCodecs are those of pictures that do not move. A cover that is not marked as one has such a codec, and is not the film where there is another track.
+var stillCodecs = []string{"mjpeg", "png", "bmp", "tiff", "webp", "gif"}
 
 // textCodecs are the subtitles that are text; the others are pictures of text.
 var textCodecs = []string{"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}

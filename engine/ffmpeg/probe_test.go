@@ -76,6 +76,17 @@ func TestAFilmsOwnTitleIsRead(t *testing.T) {
 	}
 }
 
+func TestACoverThatIsNotMarkedAsOneIsNotTheFilm(t *testing.T) {
+	for codec, pixels := range map[string]string{"mjpeg": "yuvj420p", "png": "rgb24"} {
+		cover := []string{"-f", "lavfi", "-i", "color=red:size=640x640:rate=25:duration=0.04"}
+		name := codec + ".mp4"
+		got := probe(t, film(t, name, with(cover, seconds("2", "2", "0", "0"), small("-map", "0", "-map", "1", "-map", "2", "-c:v:0", codec, "-pix_fmt:v:0", pixels))...))
+		if len(got.Video) != 2 || got.Video[0].Codec != "h264" {
+			t.Errorf("%s: got pictures %+v, want the film before its cover", name, got.Video)
+		}
+	}
+}
+
 func TestThePictureIsDescribedAsItIsSeen(t *testing.T) {
 	upright := plainFilm(t, "film.mp4")
 	for name, c := range map[string]struct {

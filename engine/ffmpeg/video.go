@@ -155,9 +155,11 @@ func keyFrames(e bijou.VideoEncode) string {
 // videoFilters is the way of a picture from the decoder, which has turned it upright, to the encoder. The last one is held until the film ends.
 func videoFilters(e bijou.VideoEncode, s stream) string {
 	var f []string
+	if e.Stream.Interlaced && !s.rotated() {
+		f = append(f, fmt.Sprintf("scale=w=%d:h=%d:interl=1", s.Width, s.Height)) // a deinterlacer wants one size; most pictures have it
+	}
 	if e.Stream.Interlaced {
-		// A deinterlacer keeps pictures of one size; most are of it already.
-		f = append(f, fmt.Sprintf("scale=w=%d:h=%d:interl=1,bwdif=mode=send_frame", s.Width, s.Height))
+		f = append(f, "bwdif=mode=send_frame")
 	}
 	f = append(f,
 		// The first picture is held from 0 where the film's sound begins earlier.

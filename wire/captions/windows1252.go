@@ -25,11 +25,12 @@ func fromWindows1252(raw []byte) (string, bool) {
 var western = []string{
 	"àâæçéèêëîïôœùûüÿñ", // French
 	"äöüßéà",            // German, Swiss too
-	"áéíñóúüª",          // Spanish; Galician
+	"áéíñóúü",           // Spanish, Galician
 	"ãáàâçéêíóôõú",      // Portuguese
 	"àèéìíîòóùú",        // Italian
 	"àçèéíïòóúü",        // Catalan, Occitan
-	"éèëêïóöüáíúàâîôûç", // Dutch, Afrikaans
+	"éèëêïóöüç",         // Dutch
+	"êëéèïîôûáó",        // Afrikaans
 	"æøåéèêóòôâáäöü",    // Danish, Norwegian
 	"åäöéèàáüæø",        // Swedish
 	"äöåšžõüé",          // Finnish, Estonian
@@ -40,8 +41,8 @@ var western = []string{
 	"ëéäöüèêîôâûçï",     // Luxembourgish
 }
 
-// loans are the letters of words and names that a text in English, or in any of the others, has from elsewhere. They prove nothing where they
-// are many: 1 of each 50 letters in Slovene is a "č", which reads as "è".
+// loans are the letters of words and names that a text in English, or in any of the others, has from elsewhere. They prove
+// nothing where they are many: 1 of each 50 letters in Slovene is a "č", which reads as "è".
 const loans = "àáâãäåæçèéêëíîïñóôöøúûüœšž"
 
 const (
