@@ -9,7 +9,8 @@ type Caller struct {
 	Children bool      `json:"children,omitempty"` // the profile sees titles for children only
 	Session  SignInID  `json:"session,omitempty"`  // which sign-in
 	Stale    bool      `json:"stale,omitempty"`    // the token is old enough to be replaced
-	Address  string    `json:"address,omitempty"`  // IP address of the client, without port
+	Address  string    `json:"address,omitempty"`  // IP address that the request came from, without port: a proxy's where one stands in front
+	Client   string    `json:"client,omitempty"`   // IP address of the client, as a trusted proxy tells it; else Address
 	Host     string    `json:"host,omitempty"`     // by which the client reached the service, without port
 	Secure   bool      `json:"secure,omitempty"`   // the client reached the service by HTTPS
 

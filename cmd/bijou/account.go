@@ -42,9 +42,6 @@ func (c *accountListCmd) Run(s *session) error {
 
 // accounts returns all accounts whose address holds the text.
 func accounts(s *session, m *members.Client, email string) ([]bijou.Account, error) {
-	if normal, err := bijou.NormalEmail(email); err == nil {
-		email = normal
-	}
 	all := []bijou.Account{}
 	in := members.AccountsQuery{Email: email, Limit: 500}
 	for {

@@ -95,13 +95,13 @@ func (s *Service) api(w http.ResponseWriter, r *http.Request) {
 		rpc.WriteProblem(w, r, fmt.Errorf("the request comes from another site: use the service's own page: %w", bijou.Denied))
 		return
 	}
-	address, secure := s.client(r)
+	address, client, secure := s.client(r)
 	caller, err := s.caller(w, r, secure)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)
 		return
 	}
-	caller.Address, caller.Secure, caller.Host = address, secure, hostOf(r.Host)
+	caller.Address, caller.Client, caller.Secure, caller.Host = address, client, secure, hostOf(r.Host)
 	b, err := json.Marshal(caller)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)

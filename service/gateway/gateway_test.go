@@ -126,7 +126,7 @@ func TestTheDoorFindsOutWhoAsks(t *testing.T) {
 	guest, operator := bijou.Caller{}, bijou.LocalCaller
 	check := func(name string, want bijou.Caller, headers ...string) {
 		t.Helper()
-		want.Address, want.Host = "192.0.2.9", "bijou.example"
+		want.Address, want.Client, want.Host = "192.0.2.9", "192.0.2.9", "bijou.example"
 		room.calls = 0
 		rec := ask(door, "GET", "/api/v1/me", headers...)
 		if rec.Code != http.StatusOK || room.calls != 1 {
@@ -189,8 +189,8 @@ func TestAProxyThatIsTrustedSaysWhoTheClientIsAndWhetherItSpokeHTTPS(t *testing.
 		}
 		rec := httptest.NewRecorder()
 		door.ServeHTTP(rec, r)
-		if room.caller.Address != address || room.caller.Secure != secure {
-			t.Errorf("%s: the room hears of %s, secure: %v; want %s, %v", name, room.caller.Address, room.caller.Secure, address, secure)
+		if room.caller.Client != address || room.caller.Secure != secure || !strings.Contains(peer, room.caller.Address) {
+			t.Errorf("%s: the room hears of %s behind %s, secure: %v; want %s behind %s, %v", name, room.caller.Client, room.caller.Address, room.caller.Secure, address, peer, secure)
 		}
 		if got := rec.Result().Cookies()[0].Secure; got != secure {
 			t.Errorf("%s: the cookie is secure: %v, want %v", name, got, secure)
@@ -252,7 +252,7 @@ func TestForgedHeadersStayOutside(t *testing.T) {
 	ask(door, "GET", "/api/v1/me",
 		rpc.CallerHeader, `{"role":"administrator"}`, rpc.CallerHeader, `{"account":"acc_2"}`, "bijou-caller", `{"role":"administrator"}`,
 		rpc.TimeoutHeader, "1", "BIJOU-ANYTHING", "x", "Accept-Language", "en")
-	if room.caller != (bijou.Caller{Address: "192.0.2.9", Host: "bijou.example"}) {
+	if room.caller != (bijou.Caller{Address: "192.0.2.9", Client: "192.0.2.9", Host: "bijou.example"}) {
 		t.Errorf("the room hears of %+v, want a guest", room.caller)
 	}
 	for name, values := range room.header {

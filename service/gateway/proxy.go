@@ -44,17 +44,19 @@ func (s *Service) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// client returns the address of the client and whether it spoke HTTPS. What headers say of it is believed of a proxy alone.
-func (s *Service) client(r *http.Request) (address string, secure bool) {
+// client returns the address that the request came from, that of the client behind it, and whether the client spoke HTTPS. What headers say of it
+// is believed of a proxy alone.
+func (s *Service) client(r *http.Request) (address, client string, secure bool) {
 	secure = r.TLS != nil
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return "", secure
+		return "", "", secure
 	}
-	peer, err := netip.ParseAddr(host)
+	peer, err := netip.ParseAddr(address)
 	if err != nil || !s.trusts(peer) {
-		return host, secure
+		return address, address, secure
 	}
+	client = address
 	// A client can send the first entries itself; each proxy adds whom it saw at the end.
 	seen := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, entry := range slices.Backward(seen) {
@@ -62,11 +64,11 @@ func (s *Service) client(r *http.Request) (address string, secure bool) {
 		if err != nil {
 			break
 		}
-		host = a.Unmap().WithZone("").String()
+		client = a.Unmap().WithZone("").String()
 		if !s.trusts(a) {
 			break
 		}
 	}
 	protocols := strings.Split(strings.Join(r.Header.Values("X-Forwarded-Proto"), ","), ",")
-	return host, secure || strings.EqualFold(strings.TrimSpace(protocols[len(protocols)-1]), "https")
+	return address, client, secure || strings.EqualFold(strings.TrimSpace(protocols[len(protocols)-1]), "https")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"bijou"
 	"bijou/kit/trust"
@@ -137,7 +138,7 @@ func (s *Service) FindAccounts(ctx context.Context, in AccountsQuery) (bijou.Acc
 	if limit == 0 {
 		limit = 100
 	}
-	page, err := s.Accounts.Accounts(ctx, bijou.AccountQuery{Email: in.Email, Before: in.Before, Limit: limit})
+	page, err := s.Accounts.Accounts(ctx, bijou.AccountQuery{Email: strings.ToLower(strings.TrimSpace(in.Email)), Before: in.Before, Limit: limit})
 	if page.Accounts == nil {
 		page.Accounts = []bijou.Account{}
 	}

@@ -134,7 +134,7 @@ func (Export) ResponseHeader() http.Header {
 
 // AccountsQuery asks for a page of accounts.
 type AccountsQuery struct {
-	Email  string `query:"email" maxLength:"254" doc:"A part of the address, in lower case."`
+	Email  string `query:"email" maxLength:"254" doc:"A part of the address."`
 	Before string `query:"before" doc:"Next of the page before."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" doc:"At most this many; 100 where absent."`
 }

@@ -100,7 +100,7 @@ func (h *house) as(t *testing.T, token string) context.Context {
 	if err != nil {
 		t.Fatalf("Authenticate = %v", err)
 	}
-	c.Address = "192.0.2.1"
+	c.Client = "192.0.2.1"
 	return bijou.WithCaller(t.Context(), c)
 }
 
@@ -322,7 +322,7 @@ func TestTheRoomIsTheSameHereAndThere(t *testing.T) {
 	defer client.Close()
 	for name, room := range map[string]contracts{"here": h.Service, "there": members.NewClient(client)} {
 		caller := bijou.CallerOf(h.as(t, s.Token))
-		caller.Address = ""
+		caller.Client = ""
 		if got, err := room.Authenticate(t.Context(), s.Token); err != nil || got != caller {
 			t.Errorf("%s: Authenticate = %+v, %v; want %+v", name, got, err, caller)
 		}

@@ -34,7 +34,7 @@ func (s *Service) AskReset(ctx context.Context, in AskReset) (struct{}, error) {
 	for _, c := range []struct {
 		key string
 		rule
-	}{{"mail from " + neighbourhood(bijou.CallerOf(ctx).Address), mailAddress}, {"mail to " + email, mailAccount}} {
+	}{{"mail from " + neighbourhood(bijou.CallerOf(ctx).Client), mailAddress}, {"mail to " + email, mailAccount}} {
 		if wait := s.tries.take(c.key, c.rule, now); wait > 0 {
 			return struct{}{}, tooOften("too many links were asked for", wait)
 		}

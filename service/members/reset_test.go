@@ -183,7 +183,7 @@ func TestAnOperatorMakesAccountsAndLinksAndRemovesBoth(t *testing.T) {
 	if got := p.try(t, "bob@example.org", strongWord, "192.0.2.3"); got != http.StatusCreated {
 		t.Errorf("sign-in of who was invited = %d, want 201", got)
 	}
-	rec = p.do(t, p.operator, "GET", "/api/v1/accounts?email=bob&limit=1", nil)
+	rec = p.do(t, p.operator, "GET", "/api/v1/accounts?email=BOB@&limit=1", nil)
 	var page bijou.AccountPage
 	if err := json.Unmarshal(rec.Body.Bytes(), &page); err != nil || len(page.Accounts) != 1 || page.Accounts[0] != link.Account {
 		t.Errorf("accounts of bob = %s", rec.Body)

@@ -17,7 +17,7 @@ import (
 // signIn opens another session of ada's.
 func (p *people) signIn(t *testing.T, device, address string) (token string, c bijou.Caller) {
 	t.Helper()
-	ctx := bijou.WithCaller(t.Context(), bijou.Caller{Address: address})
+	ctx := bijou.WithCaller(t.Context(), bijou.Caller{Client: address})
 	s, err := p.SignIn(ctx, members.SignIn{Email: "ada@example.org", Password: password, Device: device})
 	if err != nil {
 		t.Fatalf("SignIn = %v", err)
@@ -141,7 +141,7 @@ func TestANewPasswordEndsAllOtherSignIns(t *testing.T) {
 // try signs in from an address and returns the answer's status.
 func (p *people) try(t *testing.T, email, word, address string) int {
 	t.Helper()
-	return p.ask(t, bijou.Caller{Address: address}, "POST", "/api/v1/sessions", members.SignIn{Email: email, Password: word}).Code
+	return p.ask(t, bijou.Caller{Client: address}, "POST", "/api/v1/sessions", members.SignIn{Email: email, Password: word}).Code
 }
 
 func TestWrongPasswordsSlowStrangersDownAndNotTheMember(t *testing.T) {

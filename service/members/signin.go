@@ -106,7 +106,7 @@ func (s *Service) SignIn(ctx context.Context, in SignIn) (Session, error) {
 
 // tryPassword counts a try at an account's password, and returns by which keys. It fails with Exhausted where there were too many.
 func (s *Service) tryPassword(ctx context.Context, email string, id bijou.AccountID) (from, whose string, err error) {
-	now, address := s.Now(), neighbourhood(bijou.CallerOf(ctx).Address)
+	now, address := s.Now(), neighbourhood(bijou.CallerOf(ctx).Client)
 	from, whose = "address "+address, "account "+email
 	sessions, err := s.Accounts.Sessions(ctx, id, now)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *Service) open(ctx context.Context, account bijou.Account, cookie bool, 
 	token, now := trust.NewToken(), s.Now().UTC()
 	kept := bijou.MemberSession{
 		ID: bijou.NewID[bijou.SignInID](bijou.SignInPrefix), TokenHash: trust.HashToken(token), Account: account.ID, Profile: profile.ID, Device: device,
-		Address: caller.Address, Created: now, Seen: now, Issued: now, Expires: now.AddDate(0, 0, s.Config.SessionDays),
+		Address: caller.Client, Created: now, Seen: now, Issued: now, Expires: now.AddDate(0, 0, s.Config.SessionDays),
 	}
 	if err := s.Accounts.OpenSession(ctx, kept); err != nil {
 		return Session{}, err

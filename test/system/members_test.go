@@ -1,6 +1,7 @@
 package system_test
 
 import (
+	"database/sql"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"bijou/test/harness"
 
 	"github.com/emersion/go-smtp"
+	_ "modernc.org/sqlite"
 )
 
 // profiles is what a test reads of an account's profiles.
@@ -247,6 +249,53 @@ func TestTheCommandLineKeepsAccounts(t *testing.T) {
 		for _, args := range [][]string{{"account", "reset", "ada@example.org"}, {"account", "remove", "acc_none"}, {"account", "add", "ada"}} {
 			if got := sv.CLI(t, args...); got.Status != 1 || got.Out != "" || strings.Count(strings.TrimSpace(got.Err), "\n") != 0 {
 				t.Errorf("bijou %v: status %d, %q, %q; want 1 and one line that says why", args, got.Status, got.Out, got.Err)
+			}
+		}
+	})
+}
+
+func TestABrowsersTokenOfADayIsReplacedByItsNextRequest(t *testing.T) {
+	inEachShape(t, func(t *testing.T, shape harness.Shape) {
+		sv := shape.Start(t, harness.Options{})
+		sv.SignUp(t, "ada@example.org")
+		body := strings.NewReader(`{"email":"ada@example.org","password":"correct horse","cookie":true}`)
+		a, err := sv.Guest().Try("POST", "/api/v1/sessions", body, http.Header{"Content-Type": {"application/json"}})
+		if err != nil || a.Status != http.StatusCreated {
+			t.Fatalf("sign-in: %d %s, %v", a.Status, a.Body, err)
+		}
+		old, _, _ := strings.Cut(a.Header.Get("Set-Cookie"), ";")
+		ask := func(cookie string) (given string) {
+			t.Helper()
+			a, err := sv.Guest().Try("GET", "/api/v1/me", nil, http.Header{"Cookie": {cookie}})
+			if err != nil || !strings.Contains(string(a.Body), "ada@example.org") {
+				t.Fatalf("who am I by %.20s…: %d %s, %v", cookie, a.Status, a.Body, err)
+			}
+			given, _, _ = strings.Cut(a.Header.Get("Set-Cookie"), ";")
+			return given
+		}
+		if got := ask(old); got != "" {
+			t.Errorf("a fresh token is replaced by %q", got)
+		}
+		sv.Stop(t)
+		// As if it had been given out a day before.
+		db, err := sql.Open("sqlite", filepath.Join(sv.DataDir, "sqlite", "members.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec(`UPDATE sessions SET issued_us = issued_us - ?`, (24 * time.Hour).Microseconds()); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		sv = sv.Restart(t, harness.Options{})
+		fresh := ask(old)
+		if !strings.HasPrefix(fresh, "bijou_session=") || fresh == old {
+			t.Fatalf("a token of a day is replaced by %q, want another", fresh)
+		}
+		for _, cookie := range []string{old, fresh, old} { // the old one holds a minute for what was on its way
+			if got := ask(cookie); got != "" {
+				t.Errorf("a request right after it is given %q, want nothing", got)
 			}
 		}
 	})

@@ -8,6 +8,7 @@ import { storage } from './storage';
 
 let me = $state<Me | undefined>();
 let waiting = $state(0);
+let turns = $state(0);
 
 /** Where titles were left since the page was loaded: what the service knows of them a moment later. */
 const latest = new Map<string, Place>();
@@ -20,6 +21,10 @@ export const session = {
   /** Requests that found no service and are tried again. */
   get away() {
     return waiting > 0;
+  },
+  /** Changes whenever somebody else watches than before. */
+  get turn() {
+    return turns;
   },
   get profile() {
     return me?.profile?.id ?? '';
@@ -117,6 +122,7 @@ export async function signOut(): Promise<void> {
 /** signedOut notes that the session has ended. */
 export function signedOut(): void {
   latest.clear();
+  turns++;
   me = { guest: true, sign_up: me?.sign_up ?? 'open' };
   asked = undefined;
 }
@@ -130,12 +136,16 @@ export async function chooseProfile(id: string, pin: string): Promise<void> {
 /** noteProfile notes who is watching; undefined: the profile was deleted. */
 export function noteProfile(profile: Profile | undefined): void {
   if (!me) return;
-  if (profile?.id !== me.profile?.id) latest.clear();
+  if (profile?.id !== me.profile?.id) {
+    latest.clear();
+    turns++;
+  }
   const { profile: _, ...rest } = me;
   me = profile ? { ...rest, profile } : rest;
 }
 
 function become(s: Required<Pick<Me, 'account' | 'profile'>>): void {
+  turns++;
   me = { guest: false, sign_up: me?.sign_up ?? 'open', account: s.account, profile: s.profile };
 }
 

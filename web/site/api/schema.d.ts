@@ -2146,7 +2146,7 @@ export interface operations {
     getAccounts: {
         parameters: {
             query?: {
-                /** @description A part of the address, in lower case. */
+                /** @description A part of the address. */
                 email?: string;
                 /** @description Next of the page before. */
                 before?: string;
