@@ -57,13 +57,13 @@ const maxRootLines = 2500
 // thirdParty lists, for each package of the house, the modules of others that it may import, and why.
 // Only kit, engine, wire, the rooms and cmd may be named here. An entry that nobody needs any more fails the test too.
 var thirdParty = map[string][]string{
-	// The operator's commands, flags and help; the terminal's width and whether there is one.
-	"cmd/bijou": {"github.com/alecthomas/kong", "golang.org/x/term"},
+	// The operator's commands, flags and help; the terminal's width and whether there is one; how wide a character is.
+	"cmd/bijou": {"github.com/alecthomas/kong", "golang.org/x/term", "golang.org/x/text"},
 
 	// The languages that films name, as BCP 47.
 	"engine/ffmpeg": {"golang.org/x/text"},
-	// SQLite without cgo, so the one binary needs no C library; versioned migrations.
-	"engine/sqlite": {"modernc.org/sqlite", "github.com/pressly/goose/v3"},
+	// SQLite without cgo, so the one binary needs no C library; versioned migrations; text folded for search.
+	"engine/sqlite": {"modernc.org/sqlite", "github.com/pressly/goose/v3", "golang.org/x/text"},
 
 	// OpenAPI 3.1 schemas and validation from the Go types of a declaration; requests counted and timed.
 	"kit/rpc": {"github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang"},

@@ -20,6 +20,14 @@ const (
 	Episode TitleKind = "episode"
 )
 
+// WithArticle returns the kind as it stands in a sentence.
+func (k TitleKind) WithArticle() string {
+	if k == Episode {
+		return "an " + string(k)
+	}
+	return "a " + string(k)
+}
+
 // TitleState says how far a title has come. Members see published titles only.
 type TitleState string
 
@@ -108,11 +116,11 @@ func (t Title) Check() error {
 	switch t.Kind {
 	case Film, Series:
 		if t.Parent != "" {
-			return fmt.Errorf("title %q: a %s has no parent, and this one names %s: %w", t.Name, t.Kind, t.Parent, Invalid)
+			return fmt.Errorf("title %q: %s has no parent, and this one names %s: %w", t.Name, t.Kind.WithArticle(), t.Parent, Invalid)
 		}
 	case Season, Episode:
 		if t.Parent == "" || t.Number < 1 {
-			return fmt.Errorf("title %q: a %s needs its parent and its number there, from 1: %w", t.Name, t.Kind, Invalid)
+			return fmt.Errorf("title %q: %s needs its parent and its number there, from 1: %w", t.Name, t.Kind.WithArticle(), Invalid)
 		}
 	default:
 		return fmt.Errorf("title %q: kind %q is none of film, series, season, episode: %w", t.Name, t.Kind, Invalid)
@@ -214,8 +222,12 @@ func CheckName(name string) error {
 type TitleQuery struct {
 	State  TitleState // any where empty
 	Parent TitleID    // children of this title only, where set
-	Before string     // Next of the page before; empty for the first page
-	Limit  int        // at most this many, 1 to 500
+	Top    bool       // titles without a parent only
+	// Words is what is searched for: each of its words, or a part of one, stands in the title's name, synopsis, genres, credit or year. Neither
+	// case nor accents count. All titles where it is empty.
+	Words  string
+	Before string // Next of the page before; empty for the first page
+	Limit  int    // at most this many, 1 to 500
 }
 
 // TitlePage is one page of titles.
@@ -245,16 +257,21 @@ type Titles interface {
 
 // Editor changes the catalogue on behalf of the studio and of operators. The catalog room offers it.
 type Editor interface {
-	// CreateTitle adds a draft. Adding the same identifier twice changes nothing.
+	// SeasonOf returns the season with the number, from 1, of the series with the name, and makes both as drafts where they are not there.
+	// Case does not count in the name. It fails with Invalid for what is no name or no number, and with Conflict where several series have the name.
+	SeasonOf(ctx context.Context, series string, number int) (Title, error)
+	// CreateTitle adds a draft. Adding the same identifier twice changes nothing. It fails with Conflict for an episode whose season has one of
+	// that number.
 	CreateTitle(ctx context.Context, t Title) (Title, error)
 	// AnyTitle returns the title whatever its state. It fails with NotFound for an unknown title.
 	AnyTitle(ctx context.Context, id TitleID) (Title, error)
 	// AllTitles returns a page of titles whatever their state.
 	AllTitles(ctx context.Context, q TitleQuery) (TitlePage, error)
-	// PublishAsset makes the asset the one that plays, and the title visible. Publishing it again changes nothing.
+	// PublishAsset makes the asset the one that plays, and the title visible, with the season and series that it is in. Publishing it again
+	// changes nothing.
 	PublishAsset(ctx context.Context, a Asset) (Title, error)
 	// FailTitle marks a draft as failed for the reason. A published title stays as it is.
 	FailTitle(ctx context.Context, id TitleID, reason string) error
-	// WithdrawTitle removes the title from the catalogue. An unknown title is NotFound.
+	// WithdrawTitle removes the title from the catalogue, and a season and a series that hold nothing after it. An unknown title is NotFound.
 	WithdrawTitle(ctx context.Context, id TitleID) error
 }

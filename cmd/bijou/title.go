@@ -64,11 +64,11 @@ func (c *listCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.print(all, func() error { return c.show(s, all) })
+		return s.print(all, func() error { return c.show(s, from, all) })
 	})
 }
 
-func (c *listCmd) show(s *session, all []bijou.Title) error {
+func (c *listCmd) show(s *session, from titles, all []bijou.Title) error {
 	switch {
 	case len(all) > 0:
 	case c.State != "":
@@ -78,11 +78,41 @@ func (c *listCmd) show(s *session, all []bijou.Title) error {
 		_, err := fmt.Fprintln(s.out, "No titles yet. Add one with: bijou title add film.mp4")
 		return err
 	}
+	known := map[bijou.TitleID]bijou.Title{}
+	for _, t := range all {
+		known[t.ID] = t
+	}
 	var rows [][]string
 	for _, t := range all {
-		rows = append(rows, []string{string(t.ID), string(t.State), clock(t.RuntimeMS), size(t), t.Name})
+		place, err := placeOf(s.ctx, from, t, known)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []string{string(t.ID), string(t.State), clock(t.RuntimeMS), size(t), place + t.Name})
 	}
 	return s.table([]string{"ID", "STATE", "LENGTH", "SIZE", "NAME"}, rows)
+}
+
+// placeOf returns what stands before the name of an episode or a season: "The Show, season 1, episode 2: ". It asks for what is not known yet.
+func placeOf(ctx context.Context, from titles, t bijou.Title, known map[bijou.TitleID]bijou.Title) (string, error) {
+	var above []string
+	for t.Parent != "" {
+		parent, ok := known[t.Parent]
+		if !ok {
+			var err error
+			if parent, err = from.Title(ctx, t.Parent); err != nil {
+				return "", err
+			}
+			known[t.Parent] = parent
+		}
+		above = append(above, fmt.Sprintf("%s %d", t.Kind, t.Number))
+		t = parent
+	}
+	if len(above) == 0 {
+		return "", nil
+	}
+	slices.Reverse(above)
+	return t.Name + ", " + strings.Join(above, ", ") + ": ", nil
 }
 
 func size(t bijou.Title) string {
@@ -117,15 +147,21 @@ func (c *showCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.showTitle(t)
+		return s.showTitle(from, t)
 	})
 }
 
-func (s *session) showTitle(t bijou.Title) error {
-	return s.print(t, func() error { return s.table([]string{"KEY", "VALUE"}, describe(t)) })
+func (s *session) showTitle(from titles, t bijou.Title) error {
+	return s.print(t, func() error {
+		place, err := placeOf(s.ctx, from, t, map[bijou.TitleID]bijou.Title{})
+		if err != nil {
+			return err
+		}
+		return s.table([]string{"KEY", "VALUE"}, describe(t, strings.TrimSuffix(place, ": ")))
+	})
 }
 
-func describe(t bijou.Title) (rows [][]string) {
+func describe(t bijou.Title, place string) (rows [][]string) {
 	add := func(key, value string) {
 		if value != "" {
 			rows = append(rows, []string{key, oneLine(value)})
@@ -134,6 +170,7 @@ func describe(t bijou.Title) (rows [][]string) {
 	add("id", string(t.ID))
 	add("name", t.Name)
 	add("kind", string(t.Kind))
+	add("place", place)
 	add("state", string(t.State))
 	add("reason", t.Reason)
 	add("synopsis", t.Synopsis)
@@ -187,7 +224,7 @@ func (c *editCmd) Run(s *session) error {
 	if t, err = st.EditTitle(s.ctx, t.ID, edit); err != nil {
 		return err
 	}
-	return s.showTitle(t)
+	return s.showTitle(st, t)
 }
 
 // edit returns what the flags ask for.

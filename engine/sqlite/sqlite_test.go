@@ -174,6 +174,29 @@ func TestAFileOfANewerVersionIsRefused(t *testing.T) {
 	}
 }
 
+func TestACatalogOfTheFirstVersionIsReadAndSearched(t *testing.T) {
+	path := newFile(t)
+	c, err := OpenCatalog(t.Context(), path)
+	check(t, "open", err)
+	for n := range 3 {
+		title := bijou.Title{ID: bijou.TitleID(fmt.Sprint("ttl_", n)), Kind: bijou.Film, Name: fmt.Sprint("Älpha ", n), State: bijou.Draft, Added: noon, Updated: noon}
+		check(t, "put", c.PutTitle(t.Context(), title))
+	}
+	for _, back := range []string{`DROP TABLE words`, `DELETE FROM goose_db_version WHERE version_id > 1`} {
+		_, err := c.d.write.Exec(back)
+		check(t, back, err)
+	}
+	check(t, "close", c.Close())
+	reader := opened(t, ReadCatalog, path)
+	if got, err := reader.Titles(t.Context(), bijou.TitleQuery{Limit: 9}); err != nil || len(got.Titles) != 3 {
+		t.Errorf("read as it is: got %+v, %v, want 3 titles", got, err)
+	}
+	c = opened(t, OpenCatalog, path)
+	if got, err := c.Titles(t.Context(), bijou.TitleQuery{Words: "alpha", Limit: 9}); err != nil || len(got.Titles) != 3 {
+		t.Errorf("searched once it is opened: got %+v, %v, want 3 titles", got, err)
+	}
+}
+
 func TestACatalogIsReadBesideItsOwnerAndIsNotChanged(t *testing.T) {
 	path := newFile(t)
 	if _, err := ReadCatalog(t.Context(), path); !errors.Is(err, bijou.Unavailable) {

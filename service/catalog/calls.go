@@ -12,6 +12,8 @@ type ListQuery struct {
 	Limit  int           `query:"limit" minimum:"1" maximum:"500" doc:"At most this many; 100 where absent."`
 	Before string        `query:"before" doc:"Next of the page before."`
 	Parent bijou.TitleID `query:"parent" doc:"Seasons of this series, or episodes of this season, alone."`
+	Top    bool          `query:"top" doc:"Films and series alone: no seasons, no episodes."`
+	Words  string        `query:"q" maxLength:"200" doc:"What is searched for: each of its words, or a part of one, stands in the name, synopsis, genres, credit or year."`
 }
 
 // OneTitle names a title.

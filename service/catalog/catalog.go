@@ -83,6 +83,9 @@ func (s *Service) CreateTitle(ctx context.Context, t bijou.Title) (bijou.Title, 
 	if !errors.Is(err, bijou.NotFound) {
 		return bijou.Title{}, err
 	}
+	if err := s.checkPlace(ctx, t); err != nil {
+		return bijou.Title{}, err
+	}
 	t.State, t.Added, t.Updated = bijou.Draft, s.Now().UTC(), s.Now().UTC()
 	return t, s.Titles.PutTitle(ctx, t)
 }
@@ -103,6 +106,10 @@ func (s *Service) PublishAsset(ctx context.Context, a bijou.Asset) (bijou.Title,
 		t.Width, t.Height = max(t.Width, v.Width), max(t.Height, v.Height)
 	}
 	t.Updated = s.Now().UTC()
+	// What holds it comes first: publishing is done again until the title itself is published.
+	if err := s.publishAbove(ctx, t); err != nil {
+		return bijou.Title{}, err
+	}
 	return t, s.Titles.PutTitle(ctx, t)
 }
 
@@ -122,10 +129,14 @@ func (s *Service) FailTitle(ctx context.Context, id bijou.TitleID, reason string
 func (s *Service) WithdrawTitle(ctx context.Context, id bijou.TitleID) error {
 	s.edit.Lock()
 	defer s.edit.Unlock()
-	if _, err := s.AnyTitle(ctx, id); err != nil {
+	t, err := s.AnyTitle(ctx, id)
+	if err != nil {
 		return err
 	}
-	return s.Titles.RemoveTitle(ctx, id)
+	if err := s.Titles.RemoveTitle(ctx, id); err != nil {
+		return err
+	}
+	return s.removeEmpty(ctx, t.Parent)
 }
 
 // EditTitle changes what people are told of the title, and nothing else of it. Edits come one after another, each on what the one before it
@@ -153,13 +164,16 @@ func (s *Service) EditTitle(ctx context.Context, id bijou.TitleID, e bijou.Title
 
 // List returns a page of published titles, latest first.
 func (s *Service) List(ctx context.Context, in ListQuery) (bijou.TitlePage, error) {
-	return s.AllTitles(ctx, bijou.TitleQuery{State: bijou.Published, Parent: in.Parent, Before: in.Before, Limit: in.Limit})
+	return s.AllTitles(ctx, bijou.TitleQuery{State: bijou.Published, Parent: in.Parent, Top: in.Top, Words: in.Words, Before: in.Before, Limit: in.Limit})
 }
 
-// Poster returns the title's poster.
+// Poster returns the title's poster: that of a series or a season is its first episode's.
 func (s *Service) Poster(ctx context.Context, in OneTitle) (rpc.Body, error) {
 	t, err := s.PublishedTitle(ctx, in.ID)
 	if err != nil {
+		return rpc.Body{}, err
+	}
+	if t, err = s.first(ctx, t); err != nil {
 		return rpc.Body{}, err
 	}
 	r, _, err := s.Blobs.Get(ctx, t.Asset.Key(bijou.PosterFile), 0, -1)

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -344,6 +345,132 @@ func TestAnEditOutlivesAKill(t *testing.T) {
 			t.Errorf("got %+v, %v, want edit %d or the one after it, whole", got, err, last)
 		}
 	})
+}
+
+// episode is published as the number of the season of the series.
+func (r *room) episode(t *testing.T, series string, season, number int, id string) bijou.Title {
+	t.Helper()
+	within, err := r.SeasonOf(t.Context(), series, season)
+	if err != nil {
+		t.Fatal(err)
+	}
+	title := film(id, "Part "+id)
+	title.Kind, title.Parent, title.Number = bijou.Episode, within.ID, number
+	return r.publish(t, title, id)
+}
+
+func TestASeasonIsFoundOrMadeByTheNameOfItsSeries(t *testing.T) {
+	r := newRoom(t)
+	one, err := r.SeasonOf(t.Context(), " Élan! ", 1)
+	if err != nil || one.Kind != bijou.Season || one.Number != 1 || one.Name != "Season 1" {
+		t.Fatalf("made %+v, %v, want season 1", one, err)
+	}
+	again, err := r.SeasonOf(t.Context(), "ÉLAN!", 1)
+	if err != nil || again.ID != one.ID {
+		t.Errorf("asked for again: %+v, %v, want the same", again, err)
+	}
+	two, err := r.SeasonOf(t.Context(), "Élan!", 2)
+	if err != nil || two.ID == one.ID || two.Parent != one.Parent {
+		t.Errorf("season 2: %+v, %v, want another of the same series", two, err)
+	}
+	other, err := r.SeasonOf(t.Context(), "Elan!", 1)
+	if err != nil || other.Parent == one.Parent {
+		t.Errorf("another series: %+v, %v, want one of its own", other, err)
+	}
+	if _, err := r.EditTitle(t.Context(), other.Parent, bijou.TitleEdit{Name: new("Élan!")}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.SeasonOf(t.Context(), "Élan!", 1)
+	wantKind(t, "two series of the name", err, bijou.Conflict)
+	for _, name := range []string{"", "two\nlines", strings.Repeat("x", 301)} {
+		_, err := r.SeasonOf(t.Context(), name, 1)
+		wantKind(t, "a name that is none", err, bijou.Invalid)
+	}
+	_, err = r.SeasonOf(t.Context(), "Third", 0)
+	wantKind(t, "season 0", err, bijou.Invalid)
+}
+
+func TestOneSeriesIsMadeHoweverManyAskAtOnce(t *testing.T) {
+	r := newRoom(t)
+	ids := make(chan bijou.TitleID, 8)
+	var all sync.WaitGroup
+	for range cap(ids) {
+		all.Go(func() {
+			season, err := r.SeasonOf(t.Context(), "Show", 1)
+			if err != nil {
+				t.Error(err)
+			}
+			ids <- season.ID
+		})
+	}
+	all.Wait()
+	close(ids)
+	first := <-ids
+	for id := range ids {
+		if id != first {
+			t.Errorf("seasons %s and %s were made, want one", first, id)
+		}
+	}
+}
+
+func TestASeriesIsSeenWithItsFirstEpisodeAndHasItsPoster(t *testing.T) {
+	r := newRoom(t)
+	second := r.episode(t, "Show", 2, 1, "c")
+	first := r.episode(t, "Show", 1, 7, "b")
+	r.episode(t, "Show", 1, 8, "a")
+	alone := r.publish(t, film("x", "Film"), "x")
+	hidden, err := r.SeasonOf(t.Context(), "Hidden", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := r.List(t.Context(), ListQuery{Top: true})
+	if err != nil || len(page.Titles) != 2 {
+		t.Fatalf("films and series: got %+v, %v, want the film and the show", page, err)
+	}
+	season, err := r.PublishedTitle(t.Context(), first.Parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []bijou.Title{first, second} {
+		if _, err := r.Blobs.Put(t.Context(), x.Asset.Key(bijou.PosterFile), strings.NewReader(x.Name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[bijou.TitleID]string{season.Parent: first.Name, season.ID: first.Name, second.Parent: second.Name, second.ID: second.Name} {
+		if body, err := r.Poster(t.Context(), OneTitle{id}); err != nil || string(body.Bytes) != want {
+			t.Errorf("poster of %s: got %q, %v, want that of %q", id, body.Bytes, err, want)
+		}
+	}
+	_, err = r.Poster(t.Context(), OneTitle{hidden.Parent})
+	wantKind(t, "poster of a series that nobody sees", err, bijou.NotFound)
+	_, err = r.Poster(t.Context(), OneTitle{alone.ID})
+	wantKind(t, "poster of a film that has none", err, bijou.NotFound)
+	twice := film("twice", "Twice")
+	twice.Kind, twice.Parent, twice.Number = bijou.Episode, season.ID, 7
+	_, err = r.CreateTitle(t.Context(), twice)
+	wantKind(t, "an episode whose number is taken", err, bijou.Conflict)
+}
+
+func TestMembersSearchWhatIsPublished(t *testing.T) {
+	r := newRoom(t)
+	alpha := film("a", "Amélie")
+	alpha.Genres = []string{"Comedy"}
+	alpha = r.publish(t, alpha, "a")
+	if _, err := r.CreateTitle(t.Context(), film("b", "Amelie, a draft")); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(rpc.Handler(rpc.Deps{}, r.Routes()...))
+	t.Cleanup(server.Close)
+	for q, want := range map[string]int{"amelie": 1, "COMEDY+am": 1, "draft": 0, "": 1} {
+		res, err := http.Get(server.URL + "/api/v1/titles?q=" + q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page bijou.TitlePage
+		if err := errors.Join(json.NewDecoder(res.Body).Decode(&page), res.Body.Close()); err != nil || len(page.Titles) != want {
+			t.Errorf("search for %q: got %+v, %v, want %d titles such as %s", q, page, err, want, alpha.Name)
+		}
+	}
 }
 
 func TestMembersPageThroughPublishedTitlesLatestFirst(t *testing.T) {

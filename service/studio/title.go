@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"bijou"
 	"bijou/wire/captions"
@@ -70,29 +72,11 @@ func (s *Service) undo(ctx context.Context, work []bijou.Work) {
 	}
 }
 
-// checkParent sees that an episode's season is there. Only a season holds episodes, so what has a film of its own never has children.
-func (s *Service) checkParent(ctx context.Context, t bijou.Title) error {
-	if t.Parent == "" {
-		return nil
-	}
-	parent, err := s.Editor.AnyTitle(ctx, t.Parent)
-	if err != nil {
-		return fmt.Errorf("add %q: its parent: %w", t.Name, err)
-	}
-	if parent.Kind != bijou.Season {
-		return fmt.Errorf("add %q: its parent %s is a %s: name a season: %w", t.Name, t.Parent, parent.Kind, bijou.Invalid)
-	}
-	return nil
-}
-
 // prepare looks into the files and returns the title and its work.
 func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.Title, []bijou.Work, error) {
 	now := s.Now().UTC()
 	t, err := draft(in, src.Name, now)
 	if err != nil {
-		return t, nil, err
-	}
-	if err := s.checkParent(ctx, t); err != nil {
 		return t, nil, err
 	}
 	sides, err := s.sides(ctx, in.Text)
@@ -103,9 +87,37 @@ func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.T
 	if err != nil {
 		return t, nil, err
 	}
+	if in.Name == "" && sensible(probe.Title) {
+		t.Name = probe.Title
+	}
+	if t.Kind == bijou.Episode {
+		season, err := s.Editor.SeasonOf(ctx, in.Series, max(1, in.Season))
+		if err != nil {
+			return t, nil, err
+		}
+		t.Parent = season.ID
+	}
 	work, err := newPlan(t, src, probe, sides, now)
 	return t, work, err
 }
+
+// Check refuses, as Invalid, what no title can be made of, as far as that can be told by the names of the film's file and of each text track's
+// alone: whoever has large files to hand in asks it first.
+func (in AddTitle) Check(film string, texts ...string) error {
+	for _, name := range append([]string{film}, texts...) {
+		if err := checkFileName(FileName(name)); err != nil {
+			return err
+		}
+	}
+	if _, err := draft(in, FileName(film), time.Time{}); err != nil {
+		return err
+	}
+	_, err := textTracks(in.Text, texts)
+	return err
+}
+
+// maxLabel bounds what a viewer chooses a text track by, in characters.
+const maxLabel = 100
 
 // draft returns the title that the request describes.
 func draft(in AddTitle, file string, now time.Time) (bijou.Title, error) {
@@ -117,52 +129,30 @@ func draft(in AddTitle, file string, now time.Time) (bijou.Title, error) {
 		}
 	}
 	t := bijou.Title{
-		ID: bijou.NewID[bijou.TitleID](bijou.TitlePrefix), Kind: in.Kind, Parent: in.Parent, Number: in.Number, Name: strings.TrimSpace(in.Name),
+		ID: bijou.NewID[bijou.TitleID](bijou.TitlePrefix), Kind: bijou.Film, Name: strings.TrimSpace(in.Name),
 		Synopsis: in.Synopsis, Year: in.Year, Maturity: in.Maturity, Language: lang, Genres: in.Genres, Credit: in.Credit,
 		State: bijou.Draft, Added: now, Updated: now,
-	}
-	if t.Kind == "" {
-		t.Kind = bijou.Film
 	}
 	if t.Name == "" {
 		t.Name = nameOf(file)
 	}
-	if t.Kind != bijou.Film && t.Kind != bijou.Episode {
-		return bijou.Title{}, fmt.Errorf("add %q: a %s has no film of its own: add its episodes: %w", t.Name, t.Kind, bijou.Invalid)
-	}
-	return t, t.Check()
-}
-
-// Check refuses, as Invalid, what AddTitle refuses of a request before it looks into any file: so that nobody hands in a film in vain.
-// film and texts are the files' names.
-func (in AddTitle) Check(film string, texts []string) error {
-	for _, name := range append([]string{film}, texts...) {
-		if err := checkFileName(name); err != nil {
-			return err
+	switch {
+	case in.Series != "":
+		t.Kind, t.Number = bijou.Episode, in.Episode
+		if err := bijou.CheckName(in.Series); err != nil {
+			return t, fmt.Errorf("series: %w", err)
 		}
-	}
-	for i, x := range in.Text {
-		if _, err := x.checked(texts[i]); err != nil {
-			return err
+		if in.Season < 0 || in.Episode < 1 {
+			return t, fmt.Errorf("add %q: an episode needs its number within its season, from 1: say which it is: %w", t.Name, bijou.Invalid)
 		}
+	case in.Season != 0 || in.Episode != 0:
+		return t, fmt.Errorf("add %q: a season and an episode belong to a series: name it: %w", t.Name, bijou.Invalid)
 	}
-	_, err := draft(in, film, time.Time{})
-	return err
-}
-
-// checked returns the text track with its language in the usual form. It fails with Invalid for one that cannot be. file is its file's name.
-func (x TextSource) checked(file string) (_ TextSource, err error) {
-	if x.Language, err = canonical(x.Language); err != nil {
-		return x, fmt.Errorf("text track %q: %w", file, err)
+	held := t
+	if t.Kind == bijou.Episode {
+		held.Parent = t.ID // stands for its season, which is found or made when the film is known to be good
 	}
-	switch x.Kind {
-	case "":
-		x.Kind = bijou.Subtitles
-	case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
-	default:
-		return x, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", file, x.Kind, bijou.Invalid)
-	}
-	return x, nil
+	return t, held.Check()
 }
 
 // CheckFiles refuses, as Invalid, a film and text tracks of which no title can be made. It looks into the files where they are.
@@ -219,22 +209,69 @@ func nameOf(file string) string {
 	return name
 }
 
+// sensible tells whether a film's own title is one, and not what a program wrote there by itself or a site left there.
+func sensible(title string) bool {
+	low := strings.ToLower(title)
+	switch low {
+	case "untitled", "unknown", "title", "no title", "default", "video", "movie", "film":
+		return false
+	}
+	return bijou.CheckName(title) == nil && strings.ContainsFunc(title, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) &&
+		!strings.Contains(low, "://") && !strings.Contains(low, "www.") && !filmEnding.MatchString(low)
+}
+
+// filmEnding matches what is the name of a film's file.
+var filmEnding = regexp.MustCompile(`\.(mp4|m4v|mov|mkv|webm|avi|wmv|flv|mpe?g|m?ts|ogv)$`)
+
+// sides returns the text tracks that come in files of their own.
 func (s *Service) sides(ctx context.Context, in []TextSource) ([]side, error) {
 	var sides []side
+	var names []string
 	for _, x := range in {
 		src, err := s.source(ctx, x.Source)
 		if err != nil {
 			return nil, err
 		}
-		if x, err = x.checked(src.Name); err != nil {
+		sides, names = append(sides, side{x, src}), append(names, src.Name)
+	}
+	tracks, err := textTracks(in, names)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sides {
+		sides[i].TextSource = tracks[i]
+		if _, err := s.text(ctx, sides[i].source); err != nil {
 			return nil, err
 		}
-		if _, err := s.text(ctx, src); err != nil {
-			return nil, err
-		}
-		sides = append(sides, side{x, src})
 	}
 	return sides, nil
+}
+
+// textTracks returns the text tracks with language and kind in their usual form. It refuses two that viewers could not tell apart.
+func textTracks(in []TextSource, names []string) (out []TextSource, err error) {
+	taken := map[string]string{}
+	for i, x := range in {
+		if x.Language, err = canonical(x.Language); err != nil {
+			return nil, fmt.Errorf("text track %q: %w", names[i], err)
+		}
+		switch x.Kind {
+		case "":
+			x.Kind = bijou.Subtitles
+		case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
+		default:
+			return nil, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", names[i], x.Kind, bijou.Invalid)
+		}
+		if n := utf8.RuneCountInString(x.Label); n > maxLabel {
+			return nil, fmt.Errorf("text track %q: its label has %d characters: use at most %d: %w", names[i], n, maxLabel, bijou.Invalid)
+		}
+		shown := label(x.Kind, x.Label, x.Language)
+		if other, ok := taken[shown]; ok {
+			return nil, fmt.Errorf("text tracks %q and %q would both be called %q: leave one out, or give it another kind or a label: %w", other, names[i], shown, bijou.Invalid)
+		}
+		taken[shown] = names[i]
+		out = append(out, x)
+	}
+	return out, nil
 }
 
 func (s *Service) probe(ctx context.Context, src Source) (bijou.Probe, error) {
@@ -287,9 +324,6 @@ func (s *Service) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 	if of.Asset == "" {
 		return s.withdraw(ctx, id)
 	}
-	if err := s.childless(ctx, t); err != nil {
-		return err
-	}
 	// The intent is durable before the title goes, so that no kill leaves files that nobody knows of.
 	order := task{Sources: sourcesOf(ws), Withdraw: true}
 	if err := s.discard(ctx, of, order); err != nil {
@@ -301,15 +335,6 @@ func (s *Service) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 	s.stopSteps(id)
 	// Work that ended in between has all work of the title forgotten, this too. Once the title is gone, nothing ends well any more.
 	return s.discard(ctx, of, order)
-}
-
-// childless fails with Conflict for a title that others name as their parent.
-func (s *Service) childless(ctx context.Context, t bijou.Title) error {
-	page, err := s.Editor.AllTitles(ctx, bijou.TitleQuery{Parent: t.ID, Limit: 1})
-	if err == nil && len(page.Titles) > 0 {
-		err = fmt.Errorf("remove %q: %q belongs to it: remove what belongs to it first: %w", t.Name, page.Titles[0].Name, bijou.Conflict)
-	}
-	return err
 }
 
 // withdraw takes the title out of the catalogue. One that is gone already is no failure.

@@ -802,24 +802,24 @@ export interface components {
         AddTitle: {
             /** @description Who made it and under which licence it is shown. */
             credit?: string;
-            genres?: string[];
             /**
-             * @description film where absent.
-             * @enum {string}
+             * Format: int64
+             * @description Number of the episode within its season, from 1.
              */
-            kind?: "film" | "episode";
+            episode?: number;
+            genres?: string[];
             /** @description BCP 47 tag of the original. */
             language?: string;
             maturity?: components["schemas"]["Maturity"];
-            /** @description What viewers read; made from the file's name where absent. */
+            /** @description What viewers read; the film's own title where absent, or else one made from its file's name. */
             name?: string;
             /**
              * Format: int64
-             * @description Place of an episode within its season, from 1.
+             * @description Number of the episode's season; 1 where absent.
              */
-            number?: number;
-            /** @description The season of an episode. */
-            parent?: string;
+            season?: number;
+            /** @description Name of the series; makes this an episode. The series and its season are made where they are not there. */
+            series?: string;
             /** @description The film, as it was handed in. */
             source: string;
             synopsis?: string;
@@ -1474,7 +1474,7 @@ export interface components {
              * @enum {string}
              */
             kind?: "subtitles" | "captions" | "descriptions";
-            /** @description What viewers choose by; the language's own name where absent. */
+            /** @description What viewers choose by; the language's own name and the kind where absent. */
             label?: string;
             /** @description BCP 47 tag. */
             language: string;
@@ -2667,6 +2667,10 @@ export interface operations {
                 before?: string;
                 /** @description Seasons of this series, or episodes of this season, alone. */
                 parent?: string;
+                /** @description Films and series alone: no seasons, no episodes. */
+                top?: boolean;
+                /** @description What is searched for: each of its words, or a part of one, stands in the name, synopsis, genres, credit or year. */
+                q?: string;
             };
             header?: never;
             path?: never;
