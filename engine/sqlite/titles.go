@@ -178,7 +178,7 @@ func (c *Catalog) Titles(ctx context.Context, q bijou.TitleQuery) (bijou.TitlePa
 		}
 	}
 	if q.Before != "" {
-		at, id, err := parseCursor(q.Before)
+		at, id, err := parseCursor(q.Before, bijou.TitlePrefix)
 		if err != nil {
 			return bijou.TitlePage{}, err
 		}
@@ -205,16 +205,16 @@ func (c *Catalog) Titles(ctx context.Context, q bijou.TitleQuery) (bijou.TitlePa
 	return page, nil
 }
 
-// cursor names a place between two titles. It is opaque to callers.
-func cursor(addedMicros int64, id bijou.TitleID) string {
+// cursor names a place in a list that is ordered by time and identifier. It is opaque to callers.
+func cursor[ID ~string](addedMicros int64, id ID) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(addedMicros, 10) + " " + string(id)))
 }
 
-func parseCursor(s string) (addedMicros int64, id string, err error) {
+func parseCursor(s, prefix string) (addedMicros int64, id string, err error) {
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	at, id, ok := strings.Cut(string(b), " ")
 	n, numErr := strconv.ParseInt(at, 10, 64)
-	if err != nil || !ok || numErr != nil || bijou.CheckID(bijou.TitleID(id), bijou.TitlePrefix) != nil {
+	if err != nil || !ok || numErr != nil || bijou.CheckID(id, prefix) != nil {
 		return 0, "", fmt.Errorf("%.40q is no page's next: leave it out for the first page: %w", s, bijou.Invalid)
 	}
 	return n, id, nil
@@ -230,13 +230,22 @@ func (c *Catalog) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 		if children > 0 {
 			return fmt.Errorf("title %s still holds %d others, its seasons or episodes: remove those first: %w", id, children, bijou.Conflict)
 		}
-		res, err := tx.ExecContext(ctx, `DELETE FROM titles WHERE id = ?`, id)
-		if err != nil {
-			return err
+		parent, err := dropTitle(ctx, tx, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("there is no title %s: %w", id, bijou.NotFound)
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, fmt.Errorf("there is no title %s: %w", id, bijou.NotFound))
+		for err == nil && parent != "" {
+			parent, err = dropTitle(ctx, tx, parent)
 		}
-		return nil
+		if errors.Is(err, sql.ErrNoRows) { // it still holds others
+			return nil
+		}
+		return err
 	})
+}
+
+// dropTitle deletes a title that holds no other and returns its parent. It fails with sql.ErrNoRows where there is no such title.
+func dropTitle(ctx context.Context, tx *sql.Tx, id bijou.TitleID) (parent bijou.TitleID, err error) {
+	err = tx.QueryRowContext(ctx, `DELETE FROM titles WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM titles WHERE parent = ?1) RETURNING parent`, id).Scan(&parent)
+	return parent, err
 }
