@@ -279,12 +279,23 @@ func TestABackupThatIsMadeWhileEverybodyIsBusyIsOneMoment(t *testing.T) {
 			run(t, sv, "verify", backup)
 			checkMoment(t, shape, restore(t, shape, backup), b.player, moment{film.ID, facts, titles})
 		}
-		for _, left := range []string{"blobs/.snapshots", "scratch/backup-*"} {
-			if found, err := filepath.Glob(filepath.Join(sv.DataDir, left)); err != nil || len(found) > 0 {
-				t.Errorf("%v is left (%v), want nothing", found, err)
-			}
+		if left := leftOver(t, sv); len(left) > 0 {
+			t.Errorf("%v is left, want nothing", left)
 		}
 	})
+}
+
+// leftOver returns what a service keeps only while it makes a backup.
+func leftOver(t *testing.T, sv *harness.Service) (found []string) {
+	t.Helper()
+	for _, pattern := range []string{"blobs/.snapshots", "scratch/backup-*"} {
+		left, err := filepath.Glob(filepath.Join(sv.DataDir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, left...)
+	}
+	return found
 }
 
 // bustle is a viewer who reports without end, and an operator who adds films and removes them again.
@@ -469,6 +480,7 @@ func TestABackupOrARestoreThatIsKilledLeavesAllOrNothing(t *testing.T) {
 			again.Kill(t)
 		}
 		serves(t, sv, film.ID)
+		harness.Eventually(t, "end of the backups that nobody waits for", func() bool { return len(leftOver(t, sv)) == 0 })
 		// The service is killed while it sends one.
 		lost := filepath.Join(dir, "lost.tar")
 		big := filepath.Join(sv.DataDir, "blobs", "assets", "big")
@@ -498,8 +510,8 @@ func TestABackupOrARestoreThatIsKilledLeavesAllOrNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		sv = sv.Restart(t, harness.Options{})
-		if left, err := filepath.Glob(filepath.Join(sv.DataDir, "blobs", ".snapshots")); err != nil || len(left) > 0 {
-			t.Errorf("after the restart %v is left (%v), want no snapshot", left, err)
+		if left := leftOver(t, sv); len(left) > 0 {
+			t.Errorf("after the restart %v is left, want nothing", left)
 		}
 		run(t, sv, "backup", lost)
 	})
