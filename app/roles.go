@@ -21,6 +21,7 @@ import (
 	"bijou/service/gateway"
 	"bijou/service/members"
 	"bijou/service/playback"
+	"bijou/service/recovery"
 	"bijou/service/steering"
 	"bijou/service/studio"
 	"bijou/web"
@@ -96,6 +97,7 @@ type rooms struct {
 	events     *events.Service
 	steering   *steering.Service
 	playback   *playback.Service
+	recovery   *recovery.Service
 	appliances []*appliance.Service
 }
 
@@ -140,6 +142,7 @@ func (p *process) allRooms() rooms {
 		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Keys: p.ring,
 		Now: time.Now, Config: p.config.Playback,
 	})
+	r.recovery = p.recovery()
 	r.appliances = p.appliances(r.steering, appliance.StoreOrigin(p.stores.blobs))
 	return r
 }
@@ -153,7 +156,7 @@ func (p *process) routes(r rooms) []rpc.Route {
 	all = append(all, r.playback.Routes()...)
 	all = append(all, r.events.Routes()...)
 	all = append(all, r.studio.Routes()...)
-	all = append(all, p.recovery().Routes()...)
+	all = append(all, r.recovery.Routes()...)
 	return append(all, createToken.Serve(func(ctx context.Context, in NewToken) (JoinToken, error) { return p.cluster.create(ctx, in) }))
 }
 

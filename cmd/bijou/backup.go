@@ -58,7 +58,7 @@ func (c *backupCmd) Run(s *session) error {
 			return s.stopped(err, "what was written is no whole backup")
 		}
 		fmt.Fprintf(s.err, "%d files, %s, as of %s\n", report.Files, bytesText(size), report.Made.Format(backupTime))
-		return app.NoteBackup(config, app.LastBackup{At: report.Made, File: dash, Bytes: size})
+		return note(config, app.LastBackup{At: report.Made, File: dash, Bytes: size})
 	}
 	if file, err = filepath.Abs(file); err != nil {
 		return fmt.Errorf("%s is no name of a file (%v): %w", c.File, cause(err), bijou.Invalid)
@@ -74,7 +74,7 @@ func (c *backupCmd) Run(s *session) error {
 	if err := out.Commit(); err != nil {
 		return err
 	}
-	if err := app.NoteBackup(config, app.LastBackup{At: report.Made, File: file, Bytes: size}); err != nil {
+	if err := note(config, app.LastBackup{At: report.Made, File: file, Bytes: size}); err != nil {
 		return err
 	}
 	return s.print(made{file, size, report}, func() error {
@@ -82,6 +82,14 @@ func (c *backupCmd) Run(s *session) error {
 			c.File, report.Files, bytesText(size), report.Made.Format(backupTime), program(), c.File)
 		return err
 	})
+}
+
+// note notes the backup for the doctor.
+func note(config app.Config, last app.LastBackup) error {
+	if err := app.NoteBackup(config, last); err != nil {
+		return fmt.Errorf("the backup is whole, and only that it was made cannot be noted for the doctor: %w", err)
+	}
+	return nil
 }
 
 // stopped returns the failure of a command, or what was left undone where it was told to stop.

@@ -481,31 +481,16 @@ func TestABackupOrARestoreThatIsKilledLeavesAllOrNothing(t *testing.T) {
 		}
 		serves(t, sv, film.ID)
 		harness.Eventually(t, "end of the backups that nobody waits for", func() bool { return len(leftOver(t, sv)) == 0 })
-		// The service is killed while it sends one.
+		// It is told to stop, and then the service is killed while it sends one.
 		lost := filepath.Join(dir, "lost.tar")
 		big := filepath.Join(sv.DataDir, "blobs", "assets", "big")
 		if err := os.WriteFile(big, bytes.Repeat([]byte("big "), 64<<18), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := sv.Command(t, "backup", lost)
-		var said bytes.Buffer
-		cmd.Stderr = &said
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		harness.Eventually(t, "beginning of the backup", func() bool {
-			info, err := os.Stat(lost + ".part")
-			return err == nil && info.Size() > 1<<20
-		})
-		sv.Kill(t)
-		if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), "broke off") {
-			t.Errorf("the backup of a service that was killed ends with %v and says %q, want that it broke off", err, said.String())
-		}
-		for _, name := range []string{lost, lost + ".part"} {
-			if _, err := os.Stat(name); err == nil {
-				t.Errorf("%s is there", name)
-			}
-		}
+		breaksOff(t, sv, lost, "stopped: no backup was made", func(cmd *exec.Cmd) error { return cmd.Process.Signal(os.Interrupt) })
+		harness.Eventually(t, "end of a backup that was stopped", func() bool { return len(leftOver(t, sv)) == 0 })
+		breaksOff(t, sv, lost, "broke off", func(*exec.Cmd) error { return sv.Signal(syscall.SIGKILL) })
+		sv.Wait(t)
 		if err := os.Remove(big); err != nil {
 			t.Fatal(err)
 		}
@@ -515,6 +500,32 @@ func TestABackupOrARestoreThatIsKilledLeavesAllOrNothing(t *testing.T) {
 		}
 		run(t, sv, "backup", lost)
 	})
+}
+
+// breaksOff has a backup of a large site begin and end has it break off. It wants the words, and nothing left.
+func breaksOff(t *testing.T, sv *harness.Service, file, words string, end func(*exec.Cmd) error) {
+	t.Helper()
+	cmd := sv.Command(t, "backup", file)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "beginning of the backup", func() bool {
+		info, err := os.Stat(file + ".part")
+		return err == nil && info.Size() > 1<<20
+	})
+	if err := end(cmd); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), words) {
+		t.Errorf("a backup that breaks off ends with %v and says %q, want %q", err, said.String(), words)
+	}
+	for _, name := range []string{file, file + ".part"} {
+		if _, err := os.Stat(name); err == nil {
+			t.Errorf("%s is there", name)
+		}
+	}
 }
 
 func TestABackupThatADiskHasNoRoomForIsNotThere(t *testing.T) {
