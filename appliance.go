@@ -103,6 +103,12 @@ type Control interface {
 	Report(ctx context.Context, r ApplianceReport) (ApplianceOrders, error)
 }
 
+// Zones knows where appliances stand. The steering room offers it.
+type Zones interface {
+	// ZoneOf returns the appliance's zone; nothing where it has none, and where nobody knows it.
+	ZoneOf(id ApplianceID) string
+}
+
 // ApplianceStore keeps what operators want of appliances.
 type ApplianceStore interface {
 	// WantAppliance keeps the state that the operator wants the appliance to be in. Once it returns, that survives a kill.
@@ -121,6 +127,8 @@ type Revocation struct {
 type RevocationStore interface {
 	// Revoke keeps the revocation. Of two of one session the later Until holds. Once it returns, that survives a kill.
 	Revoke(ctx context.Context, r Revocation) error
+	// Revoked tells whether a revocation of the viewing, with Until after now, is kept.
+	Revoked(ctx context.Context, id SessionID, now time.Time) (bool, error)
 	// Revocations returns those whose Until is after now, in order of session.
 	Revocations(ctx context.Context, now time.Time) ([]Revocation, error)
 }

@@ -4,16 +4,21 @@ import "context"
 
 // Caller is who asks. The gateway finds out; rooms read it from the context.
 type Caller struct {
-	Account  AccountID `json:"account,omitempty"`
-	Profile  ProfileID `json:"profile,omitempty"`
-	Operator bool      `json:"operator,omitempty"` // holds the operator's token
-	Session  string    `json:"session,omitempty"`  // which sign-in: the hash of its token
-	Address  string    `json:"address,omitempty"`  // IP address of the client, without port
-	Host     string    `json:"host,omitempty"`     // by which the client reached the service, without port
+	Account AccountID `json:"account,omitempty"`
+	Profile ProfileID `json:"profile,omitempty"`
+	Session string    `json:"session,omitempty"` // which sign-in: the hash of its token
+	Address string    `json:"address,omitempty"` // IP address of the client, without port
+	Host    string    `json:"host,omitempty"`    // by which the client reached the service, without port
+
+	// Who runs the service has a role, beside being a member or not.
+	Operator      OperatorID   `json:"operator,omitempty"`
+	OperatorName  string       `json:"operator_name,omitempty"`
+	Role          OperatorRole `json:"role,omitempty"`
+	OperatorToken TokenID      `json:"operator_token,omitempty"` // by which they are known
 }
 
 // Guest tells whether the caller has not signed in.
-func (c Caller) Guest() bool { return c.Account == "" && !c.Operator }
+func (c Caller) Guest() bool { return c.Account == "" && c.Role == "" }
 
 type callerKey struct{}
 

@@ -14,12 +14,12 @@ const (
 	FactStart      FactKind = "start"       // the viewer asked for the title
 	FactFirstFrame FactKind = "first_frame" // the first picture was shown
 	FactHeartbeat  FactKind = "heartbeat"   // it goes on
-	FactPause      FactKind = "pause"
-	FactSeek       FactKind = "seek"  // the viewer went elsewhere in the title
-	FactStall      FactKind = "stall" // the buffer ran dry while playing
-	FactRate       FactKind = "rate"  // another rendition plays
-	FactEnd        FactKind = "end"   // the viewer left or the title ended
-	FactError      FactKind = "error" // the player gave up
+	FactPause      FactKind = "pause"       // the viewer stopped the picture; before the first one: the browser waits for the viewer to press play
+	FactSeek       FactKind = "seek"        // the viewer went elsewhere in the title
+	FactStall      FactKind = "stall"       // the buffer ran dry while playing
+	FactRate       FactKind = "rate"        // another rendition plays
+	FactEnd        FactKind = "end"         // the viewer left or the title ended
+	FactError      FactKind = "error"       // the player gave up
 )
 
 // FactCause says why a player gave up, in words few enough to count by.
@@ -44,11 +44,11 @@ type Fact struct {
 	Session    SessionID `json:"session"`
 	Seq        int64     `json:"seq" minimum:"1" doc:"Place within the viewing, from 1."`
 	Title      TitleID   `json:"title"`
-	PositionMS int64     `json:"position_ms" minimum:"0" doc:"Milliseconds from the start of the title."`
+	PositionMS int64     `json:"position_ms" minimum:"0" doc:"Milliseconds from the start of the title; 0 in the end of a viewing that had no first frame."`
 	RuntimeMS  int64     `json:"runtime_ms,omitempty" minimum:"0"`
 	BPS        int64     `json:"bps,omitempty" minimum:"0" doc:"Rate of the rendition in bits a second."`
 	Height     int       `json:"height,omitempty" minimum:"0" doc:"Height of the rendition in pixels."`
-	DurationMS int64     `json:"duration_ms,omitempty" minimum:"0" doc:"Time to the first frame, or length of the stall, in milliseconds."`
+	DurationMS int64     `json:"duration_ms,omitempty" minimum:"0" doc:"Time from when the viewer asked to the first frame, the player's own retries included, or length of the stall, in milliseconds."`
 	PlayedMS   int64     `json:"played_ms,omitempty" minimum:"0" doc:"How long pictures moved since the fact before, in milliseconds of the clock."`
 	Reason     string    `json:"reason,omitempty" maxLength:"300" doc:"Why the player gave up, in words."`
 	Cause      FactCause `json:"cause,omitempty" enum:"network,refused,manifest,media,timeout,other" doc:"Why the player gave up, to be counted by."`
@@ -76,8 +76,8 @@ func (f Fact) Check() error {
 		return fmt.Errorf("fact of viewing %s: kind %q is unknown: %w", f.Session, clip(string(f.Kind), 40), Invalid)
 	}
 	const dayMS = 24 * 60 * 60 * 1000
-	if f.Seq < 1 || f.PositionMS < 0 || f.PositionMS > 7*dayMS || f.RuntimeMS < 0 || f.RuntimeMS > 7*dayMS || f.DurationMS < 0 || f.PlayedMS < 0 || f.PlayedMS > dayMS || f.BPS < 0 || f.Height < 0 {
-		return fmt.Errorf("fact of viewing %s: seq must be from 1, and times, rates and sizes between 0 and seven days: %w", f.Session, Invalid)
+	if f.Seq < 1 || f.PositionMS < 0 || f.PositionMS > 7*dayMS || f.RuntimeMS < 0 || f.RuntimeMS > 7*dayMS || f.DurationMS < 0 || f.DurationMS > dayMS || f.PlayedMS < 0 || f.PlayedMS > dayMS || f.BPS < 0 || f.Height < 0 {
+		return fmt.Errorf("fact of viewing %s: seq must be from 1, places between 0 and seven days, lengths between 0 and a day, rates and sizes from 0: %w", f.Session, Invalid)
 	}
 	if len(f.Reason) > 300 {
 		return fmt.Errorf("fact of viewing %s: a reason has at most 300 bytes: %w", f.Session, Invalid)

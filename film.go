@@ -4,8 +4,9 @@ import "context"
 
 // Probe is what a film file holds.
 type Probe struct {
-	Format    string        `json:"format"` // container, such as "mov,mp4"
-	RuntimeMS int64         `json:"runtime_ms"`
+	Format    string        `json:"format"`     // container, such as "mov,mp4"
+	Title     string        `json:"title"`      // as the container has it; empty where it has none
+	RuntimeMS int64         `json:"runtime_ms"` // until the last picture or sound ends
 	Bytes     int64         `json:"bytes"`
 	Video     []VideoStream `json:"video"` // pictures that move; cover art is left out
 	Audio     []AudioStream `json:"audio"`
@@ -54,7 +55,8 @@ type VideoEncode struct {
 	CRF       float64 // x264's constant rate factor, 0 to 51; lower is better
 	MaxBPS    int64   // cap of the rate, over a buffer of two seconds
 	SegmentMS int64
-	Threads   int // fixed: x264's output depends on it
+	RuntimeMS int64 // the last picture is held to this length; a film that goes on after it is refused
+	Threads   int   // fixed: x264's output depends on it
 	Target    string
 }
 

@@ -24,6 +24,7 @@ type Play struct {
 	Expires    time.Time `json:"expires" doc:"When the grant ends; renew before, or on a refusal."`
 	HLS        string    `json:"hls" doc:"Address of the HLS multivariant playlist, relative to the service."`
 	DASH       string    `json:"dash" doc:"Address of the DASH MPD, relative to the service."`
+	Collector  string    `json:"collector" doc:"Address at which a player in CMCD event mode reports (CTA-5004-B), relative to the service, with the session as session id and the title as content id."`
 	PositionMS int64     `json:"position_ms" doc:"Where to begin, in milliseconds."`
 	RuntimeMS  int64     `json:"runtime_ms"`
 }

@@ -18,6 +18,9 @@ type (
 	SessionID string // "ply_…": one viewing of one title
 
 	ApplianceID string // "apl_…": one box
+
+	OperatorID string // "opr_…": someone who runs the service
+	TokenID    string // "tok_…": a token that stands for an operator
 )
 
 // The prefixes of identifiers.
@@ -31,6 +34,9 @@ const (
 	SessionPrefix = "ply_"
 
 	AppliancePrefix = "apl_"
+
+	OperatorPrefix = "opr_"
+	TokenPrefix    = "tok_"
 )
 
 var idText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -62,8 +62,8 @@ var thirdParty = map[string][]string{
 
 	// The languages that films name, as BCP 47.
 	"engine/ffmpeg": {"golang.org/x/text"},
-	// SQLite without cgo, so the one binary needs no C library; versioned migrations.
-	"engine/sqlite": {"modernc.org/sqlite", "github.com/pressly/goose/v3"},
+	// SQLite without cgo, so the one binary needs no C library; versioned migrations; text folded for search.
+	"engine/sqlite": {"modernc.org/sqlite", "github.com/pressly/goose/v3", "golang.org/x/text"},
 
 	// OpenAPI 3.1 schemas and validation from the Go types of a declaration; requests counted and timed.
 	"kit/rpc": {"github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang"},
@@ -71,6 +71,9 @@ var thirdParty = map[string][]string{
 	"kit/conf": {"github.com/goccy/go-yaml"},
 	// Metrics in the form that every monitoring system reads; whether the log goes to a terminal.
 	"kit/watch": {"github.com/prometheus/client_golang", "golang.org/x/term"},
+
+	// Argon2id for passwords.
+	"kit/trust": {"golang.org/x/crypto"},
 
 	// Counters of its craft: bytes served, grants refused; one group of goroutines for its parts; sendfile(2) without copies.
 	"service/appliance": {"github.com/prometheus/client_golang", "golang.org/x/sync", "golang.org/x/sys"},
@@ -82,11 +85,17 @@ var thirdParty = map[string][]string{
 	"service/recovery": {"filippo.io/age", "golang.org/x/sys"},
 	// Counters of its craft: reports, decisions, appliances.
 	"service/steering": {"github.com/prometheus/client_golang"},
+	// Language tags in their usual form (BCP 47).
+	"service/catalog": {"golang.org/x/text"},
 	// Argon2id for passwords; one bounded group of goroutines for the hashing.
 	"service/members": {"golang.org/x/crypto", "golang.org/x/sync"},
+	// OpenID Connect, on the OAuth 2.0 that it is built on: discovery, keys that change, ID tokens.
+	"service/members/signon": {"github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"},
 	// MP4 boxes are this room's craft; language tags and their names; one group of goroutines for its workers.
 	"service/studio": {"github.com/Eyevinn/mp4ff", "golang.org/x/text", "golang.org/x/sync"},
 
+	// The characters of Windows-1252.
+	"wire/captions": {"golang.org/x/text"},
 	// Unicode normalization form C, which RFC 8216bis section 4.1 demands of playlists.
 	"wire/hls": {"golang.org/x/text"},
 }

@@ -20,6 +20,14 @@ const (
 	Episode TitleKind = "episode"
 )
 
+// WithArticle returns the kind as it stands in a sentence.
+func (k TitleKind) WithArticle() string {
+	if k == Episode {
+		return "an " + string(k)
+	}
+	return "a " + string(k)
+}
+
 // TitleState says how far a title has come. Members see published titles only.
 type TitleState string
 
@@ -86,6 +94,17 @@ func (t Title) Playable() bool {
 // MaxName bounds a title's name, in bytes.
 const MaxName = 300
 
+// The bounds of what else people are told of a title: years, ages in years, characters, and how many genres. The tags of what asks for a
+// title say the same.
+const (
+	maxYear     = 9999
+	maxAge      = 21
+	maxLabel    = 16
+	maxSynopsis = 4000
+	maxCredit   = 1000
+	maxGenres   = 20
+)
+
 // Check refuses, as Invalid, a title that no catalogue can hold. It names what is wrong and what would be right.
 func (t Title) Check() error {
 	if err := CheckID(t.ID, TitlePrefix); err != nil {
@@ -97,11 +116,11 @@ func (t Title) Check() error {
 	switch t.Kind {
 	case Film, Series:
 		if t.Parent != "" {
-			return fmt.Errorf("title %q: a %s has no parent, and this one names %s: %w", t.Name, t.Kind, t.Parent, Invalid)
+			return fmt.Errorf("title %q: %s has no parent, and this one names %s: %w", t.Name, t.Kind.WithArticle(), t.Parent, Invalid)
 		}
 	case Season, Episode:
 		if t.Parent == "" || t.Number < 1 {
-			return fmt.Errorf("title %q: a %s needs its parent and its number there, from 1: %w", t.Name, t.Kind, Invalid)
+			return fmt.Errorf("title %q: %s needs its parent and its number there, from 1: %w", t.Name, t.Kind.WithArticle(), Invalid)
 		}
 	default:
 		return fmt.Errorf("title %q: kind %q is none of film, series, season, episode: %w", t.Name, t.Kind, Invalid)
@@ -111,10 +130,74 @@ func (t Title) Check() error {
 	default:
 		return fmt.Errorf("title %q: state %q is none of draft, published, failed: %w", t.Name, t.State, Invalid)
 	}
-	if t.Maturity.Age < 0 || t.Maturity.Age > 21 {
-		return fmt.Errorf("title %q: maturity age %d is not between 0 and 21 years: %w", t.Name, t.Maturity.Age, Invalid)
+	return t.checkWords()
+}
+
+// checkWords refuses what people are told where it is beyond its bounds.
+func (t Title) checkWords() error {
+	switch {
+	case t.Maturity.Age < 0 || t.Maturity.Age > maxAge:
+		return fmt.Errorf("title %q: age %d is not between 0 and %d years: %w", t.Name, t.Maturity.Age, maxAge, Invalid)
+	case t.Year < 0 || t.Year > maxYear:
+		return fmt.Errorf("title %q: year %d is not between 0 and %d: %w", t.Name, t.Year, maxYear, Invalid)
+	case len(t.Genres) > maxGenres:
+		return fmt.Errorf("title %q: it has %d genres: give at most %d: %w", t.Name, len(t.Genres), maxGenres, Invalid)
+	}
+	for _, genre := range t.Genres {
+		if err := CheckName(genre); err != nil {
+			return fmt.Errorf("title %q: a genre: %w", t.Name, err)
+		}
+	}
+	for _, text := range []struct {
+		what, value string
+		most        int
+	}{{"rating", t.Maturity.Label, maxLabel}, {"synopsis", t.Synopsis, maxSynopsis}, {"credit", t.Credit, maxCredit}} {
+		if n := utf8.RuneCountInString(text.value); n > text.most {
+			return fmt.Errorf("title %q: its %s has %d characters: use at most %d: %w", t.Name, text.what, n, text.most, Invalid)
+		}
+		if !utf8.ValidString(text.value) {
+			return fmt.Errorf("title %q: its %s is not UTF-8: %w", t.Name, text.what, Invalid)
+		}
 	}
 	return nil
+}
+
+// TitleEdit changes what people are told of a title: what is absent stays, and what is empty is taken away.
+type TitleEdit struct {
+	Name     *string       `json:"name,omitempty" minLength:"1" maxLength:"300"`
+	Synopsis *string       `json:"synopsis,omitempty" maxLength:"4000"`
+	Year     *int          `json:"year,omitempty" minimum:"0" maximum:"9999" doc:"0 takes it away."`
+	Maturity *MaturityEdit `json:"maturity,omitempty"`
+	Language *string       `json:"language,omitempty" maxLength:"35" doc:"BCP 47 tag of the original; its tracks keep theirs."`
+	Genres   *[]string     `json:"genres,omitempty" maxItems:"20" doc:"All of them."`
+	Credit   *string       `json:"credit,omitempty" maxLength:"1000"`
+}
+
+// MaturityEdit changes a title's rating as TitleEdit does.
+type MaturityEdit struct {
+	Age   *int    `json:"age,omitempty" minimum:"0" maximum:"21"`
+	Label *string `json:"label,omitempty" maxLength:"16"`
+}
+
+// Of returns the title as the edit has it.
+func (e TitleEdit) Of(t Title) Title {
+	set(&t.Name, e.Name)
+	set(&t.Synopsis, e.Synopsis)
+	set(&t.Year, e.Year)
+	set(&t.Language, e.Language)
+	set(&t.Genres, e.Genres)
+	set(&t.Credit, e.Credit)
+	if e.Maturity != nil {
+		set(&t.Maturity.Age, e.Maturity.Age)
+		set(&t.Maturity.Label, e.Maturity.Label)
+	}
+	return t
+}
+
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
 }
 
 // CheckName refuses, as Invalid, a name that is empty, too long, not UTF-8, or holds control characters such as a newline.
@@ -139,8 +222,12 @@ func CheckName(name string) error {
 type TitleQuery struct {
 	State  TitleState // any where empty
 	Parent TitleID    // children of this title only, where set
-	Before string     // Next of the page before; empty for the first page
-	Limit  int        // at most this many, 1 to 500
+	Top    bool       // titles without a parent only
+	// Words is what is searched for: each of its words, or a part of one, stands in the title's name, synopsis, genres, credit or year. Neither
+	// case nor accents count. All titles where it is empty.
+	Words  string
+	Before string // Next of the page before; empty for the first page
+	Limit  int    // at most this many, 1 to 500
 }
 
 // TitlePage is one page of titles.
@@ -170,16 +257,21 @@ type Titles interface {
 
 // Editor changes the catalogue on behalf of the studio and of operators. The catalog room offers it.
 type Editor interface {
-	// CreateTitle adds a draft. Adding the same identifier twice changes nothing.
+	// SeasonOf returns the season with the number, from 1, of the series with the name, and makes both as drafts where they are not there.
+	// Case does not count in the name. It fails with Invalid for what is no name or no number, and with Conflict where several series have the name.
+	SeasonOf(ctx context.Context, series string, number int) (Title, error)
+	// CreateTitle adds a draft. Adding the same identifier twice changes nothing. It fails with Conflict for an episode whose season has one of
+	// that number.
 	CreateTitle(ctx context.Context, t Title) (Title, error)
 	// AnyTitle returns the title whatever its state. It fails with NotFound for an unknown title.
 	AnyTitle(ctx context.Context, id TitleID) (Title, error)
 	// AllTitles returns a page of titles whatever their state.
 	AllTitles(ctx context.Context, q TitleQuery) (TitlePage, error)
-	// PublishAsset makes the asset the one that plays, and the title visible. Publishing it again changes nothing.
+	// PublishAsset makes the asset the one that plays, and the title visible, with the season and series that it is in. Publishing it again
+	// changes nothing.
 	PublishAsset(ctx context.Context, a Asset) (Title, error)
 	// FailTitle marks a draft as failed for the reason. A published title stays as it is.
 	FailTitle(ctx context.Context, id TitleID, reason string) error
-	// WithdrawTitle removes the title from the catalogue. An unknown title is NotFound.
+	// WithdrawTitle removes the title from the catalogue, and a season and a series that hold nothing after it. An unknown title is NotFound.
 	WithdrawTitle(ctx context.Context, id TitleID) error
 }

@@ -37,7 +37,7 @@ var wholeFiles = []string{"format", "operator.token", "keys"}
 
 // databases are the stores that are SQLite files.
 func (s *stores) databases() []sqlite.File {
-	return []sqlite.File{s.titles, s.work, s.members, s.steering}
+	return []sqlite.File{s.titles, s.work, s.members, s.operators, s.steering}
 }
 
 // snapshot returns the whole site as it is at one moment.
@@ -143,7 +143,7 @@ func (p *process) recovery() *recovery.Service {
 
 // Backup writes a backup of the data directory to the writer: by the service that runs on it, or else by itself.
 func Backup(ctx context.Context, c Config, b Build, log *slog.Logger, to io.Writer) error {
-	if h, ok := heldNow(c.DataDir); ok && h.Address != "" && answers(ctx, h.Address) {
+	if h, ok := runs(ctx, c); ok {
 		client, err := operatorClient(c, h)
 		if err != nil {
 			return err
@@ -151,10 +151,10 @@ func Backup(ctx context.Context, c Config, b Build, log *slog.Logger, to io.Writ
 		defer client.Close()
 		return recovery.NewClient(client).Backup(ctx, to)
 	}
-	if _, err := os.Stat(filepath.Join(c.DataDir, "format")); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("directory %s holds no site: name the one to back up with --data-dir: %w", c.DataDir, bijou.NotFound)
+	if err := mustHold(c.DataDir); err != nil {
+		return err
 	}
-	data, err := openDataDir(c.DataDir, "backup")
+	data, err := openDataDir(c.DataDir, holderBackup)
 	if err != nil {
 		return err
 	}
@@ -165,12 +165,13 @@ func Backup(ctx context.Context, c Config, b Build, log *slog.Logger, to io.Writ
 	}
 	defer s.close()
 	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics("", ""), build: b}
-	return p.recovery().Backup(ctx, to)
+	audit := openUsers(c, s.operators, "", "", log).Audit
+	return act(ctx, audit, local(recovery.Method, map[string]string{}), func() error { return p.recovery().Backup(ctx, to) })
 }
 
 // prove opens a data directory that was restored and reads all that it holds.
 func prove(ctx context.Context, dir string) (proof recovery.Proof, err error) {
-	data, err := openDataDir(dir, "restore")
+	data, err := openDataDir(dir, holderRestore)
 	if err != nil {
 		return proof, err
 	}

@@ -101,12 +101,12 @@ func wholeProcess(t *testing.T) *process {
 	if err = errors.Join(err, p.makeApplianceDirs()); err != nil {
 		t.Fatal(err)
 	}
+	p.token, err = trust.Token(data.file("operator.token"))
 	r := p.allRooms()
-	_, doorErr := p.door(r) // which makes the operator's token
 	_, tokenErr := p.cluster.create(t.Context(), NewToken{Role: "appliance", ForMS: 60_000})
 	_, putErr := s.blobs.Put(t.Context(), "assets/ast_1/poster.jpg", strings.NewReader("x"))
 	_, factErr := s.facts.Append(t.Context(), bijou.TopicFacts, 1, []bijou.Record{{Value: []byte("{}")}})
-	err = errors.Join(p.settle(t.Context(), r), doorErr, tokenErr, putErr, factErr, s.facts.Commit(t.Context(), "positions", bijou.TopicFacts, 1, 1),
+	err = errors.Join(err, p.settle(t.Context(), r), tokenErr, putErr, factErr, s.facts.Commit(t.Context(), "positions", bijou.TopicFacts, 1, 1),
 		NoteBackup(c, LastBackup{At: time.Now()}))
 	for _, n := range []string{"1", "2"} {
 		err = errors.Join(err, os.WriteFile(data.file(path.Join("appliances", n, "identity.json")), []byte("{}"), 0o600))

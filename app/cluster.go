@@ -22,8 +22,8 @@ type Renewal struct {
 
 // NewToken asks for a join token.
 type NewToken struct {
-	Role  string `json:"role" enum:"appliance" doc:"What the machine that joins will be."`
-	ForMS int64  `json:"for_ms" minimum:"1000" maximum:"2592000000" doc:"How long the token can be used, in milliseconds."`
+	Role  string `json:"role" audit:"true" enum:"appliance" doc:"What the machine that joins will be."`
+	ForMS int64  `json:"for_ms" audit:"true" minimum:"1000" maximum:"2592000000" doc:"How long the token can be used, in milliseconds."`
 }
 
 // JoinToken is text that lets one machine join.
@@ -40,7 +40,7 @@ const (
 var (
 	joinCall    = rpc.Call[trust.JoinRequest, trust.JoinAnswer]{Verb: "POST", Path: joinPath, Summary: "Join the cluster", Needs: rpc.Internal, Idempotent: true}
 	renewCall   = rpc.Call[Renewal, trust.JoinAnswer]{Verb: "POST", Path: "/role/cluster/renewals", Summary: "Renew a member's certificate", Needs: rpc.Internal, Idempotent: true}
-	createToken = rpc.Call[NewToken, JoinToken]{Verb: "POST", Path: "/api/v1/tokens", Summary: "Make a token by which a machine joins", Needs: rpc.Operator, Status: http.StatusCreated}
+	createToken = rpc.Call[NewToken, JoinToken]{Verb: "POST", Path: "/api/v1/tokens", Summary: "Make a token by which a machine joins", Needs: rpc.Administrator, Status: http.StatusCreated}
 )
 
 // cluster admits machines and knows its members.

@@ -2,16 +2,18 @@
 package app
 
 import (
-	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
-	"bijou"
 	"bijou/kit/conf"
 	"bijou/service/appliance"
 	"bijou/service/members"
+	"bijou/service/members/operators"
 	"bijou/service/playback"
 	"bijou/service/steering"
 	"bijou/service/studio"
@@ -21,6 +23,7 @@ import (
 type Config struct {
 	DataDir      string `yaml:"data_dir" doc:"Folder that holds everything the service keeps: $XDG_DATA_HOME/bijou where nothing is said, else ~/.local/share/bijou."`
 	Listen       string `yaml:"listen" doc:"Address of the one door, host:port. The default is reached from this machine alone."`
+	Address      string `yaml:"address" doc:"Address by which people reach the service, such as https://tv.example.org: for links that it prints, and for sign-on; empty means the one that it listens at."`
 	LogLevel     string `yaml:"log_level" doc:"Least grave lines that are logged: debug, info, warn or error."`
 	BundledFilms bool   `yaml:"bundled_films" doc:"Whether a new library begins with the bundled films."`
 	Appliances   int    `yaml:"appliances" doc:"How many appliances bijou up runs, each with a listener and a directory of its own."`
@@ -29,6 +32,7 @@ type Config struct {
 	Facts     Facts            `yaml:"facts"`
 	FFmpeg    FFmpeg           `yaml:"ffmpeg"`
 	Members   members.Config   `yaml:"members"`
+	Operators operators.Config `yaml:"operators"`
 	Playback  playback.Config  `yaml:"playback"`
 	Steering  steering.Config  `yaml:"steering"`
 	Studio    studio.Config    `yaml:"studio"`
@@ -42,13 +46,10 @@ type Facts struct {
 
 // Check refuses, as Invalid, what the log cannot work with.
 func (f Facts) Check() error {
-	if f.Retain < 1<<20 {
-		return fmt.Errorf("retain is %d bytes: it must be at least 1MiB: %w", f.Retain, bijou.Invalid)
-	}
-	if f.RetainFor < time.Hour {
-		return fmt.Errorf("retain_for is %s: it must be at least 1h: %w", f.RetainFor, bijou.Invalid)
-	}
-	return nil
+	var wrong conf.Errors
+	wrong.Add(f.Retain >= 1<<20, "retain is %d bytes: it must be at least 1MiB", f.Retain)
+	wrong.Add(f.RetainFor >= time.Hour, "retain_for is %s: it must be at least 1h", f.RetainFor)
+	return wrong.Err()
 }
 
 // FFmpeg says where the programs are that look into films and encode them.
@@ -65,6 +66,7 @@ func DefaultConfig() Config {
 		Facts:     Facts{Retain: 1 << 30, RetainFor: 30 * 24 * time.Hour},
 		FFmpeg:    FFmpeg{FFmpeg: "ffmpeg", FFprobe: "ffprobe"},
 		Members:   members.DefaultConfig(),
+		Operators: operators.DefaultConfig(),
 		Playback:  playback.DefaultConfig(),
 		Steering:  steering.DefaultConfig(),
 		Studio:    studio.DefaultConfig(),
@@ -73,20 +75,30 @@ func DefaultConfig() Config {
 
 // Check refuses, as Invalid, what no process can work with.
 func (c Config) Check() error {
-	if c.DataDir == "" {
-		return fmt.Errorf("data_dir is empty and there is no home directory: say --data-dir DIR: %w", bijou.Invalid)
+	var wrong conf.Errors
+	wrong.Add(c.DataDir != "", "data_dir is empty and there is no home directory: say --data-dir DIR")
+	_, _, err := net.SplitHostPort(c.Listen)
+	wrong.Add(err == nil, "listen is %q: write host:port, such as 127.0.0.1:8080", c.Listen)
+	wrong.Add(c.Address == "" || isAddress(c.Address), "address is %q: write how people reach the service, such as https://tv.example.org", c.Address)
+	wrong.Add(c.Address != "" || !c.Operators.OIDC.On(), "operators.oidc.issuer is set and address is not: say where the provider sends people back to, such as address: https://tv.example.org")
+	wrong.Add(c.Appliances >= 0 && c.Appliances <= 64, "appliances is %d: it must be 0 to 64", c.Appliances)
+	wrong.Add(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "log_level is %q: it must be debug, info, warn or error", c.LogLevel)
+	return wrong.Err()
+}
+
+// isAddress tells whether s is a scheme and a host, as links begin with.
+func isAddress(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && strings.Trim(u.Path, "/") == "" &&
+		u.RawQuery == "" && u.Fragment == "" && u.User == nil
+}
+
+// at returns the address by which people reach the service that listens at this one.
+func (c Config) at(listening string) string {
+	if c.Address != "" {
+		return strings.TrimRight(c.Address, "/")
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen is %q: write host:port, such as 127.0.0.1:8080: %w", c.Listen, bijou.Invalid)
-	}
-	if c.Appliances < 0 || c.Appliances > 64 {
-		return fmt.Errorf("appliances is %d: it must be 0 to 64: %w", c.Appliances, bijou.Invalid)
-	}
-	switch c.LogLevel {
-	case "debug", "info", "warn", "error":
-		return nil
-	}
-	return fmt.Errorf("log_level is %q: it must be debug, info, warn or error: %w", c.LogLevel, bijou.Invalid)
+	return listening
 }
 
 // defaultDataDir follows the XDG base directory specification.

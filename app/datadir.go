@@ -28,9 +28,18 @@ type dataDir struct {
 // holder is what the lock file says of the process that holds the directory.
 type holder struct {
 	PID     int    `json:"pid"`
-	Command string `json:"command"` // "up" or "title"
+	Command string `json:"command"` // such as holderUp
 	Address string `json:"address"` // http://host:port, while it listens
 }
+
+// Commands that hold the directory: the service, and those that work on the directory itself and soon end.
+const (
+	holderUp      = "up"
+	holderTitle   = "title"
+	holderUser    = "user"
+	holderBackup  = "backup"
+	holderRestore = "restore"
+)
 
 func (d *dataDir) file(parts ...string) string {
 	return filepath.Join(append([]string{d.path}, parts...)...)
@@ -97,18 +106,36 @@ func (d *dataDir) say(h holder) error {
 	return err
 }
 
-func (d *dataDir) checkFormat() error {
-	b, err := os.ReadFile(d.file("format"))
+func (d *dataDir) checkFormat() (err error) {
+	d.fresh, err = isFresh(d.path)
+	return err
+}
+
+// isFresh tells whether the directory holds no library yet, or does not exist. It fails with Unavailable where that cannot be told, and with
+// Unsupported where a newer version wrote it.
+func isFresh(path string) (bool, error) {
+	b, err := os.ReadFile(filepath.Join(path, "format"))
 	switch got := strings.TrimSpace(string(b)); {
 	case errors.Is(err, fs.ErrNotExist):
-		d.fresh = true
-		return nil
+		return true, nil
 	case err != nil:
-		return cannotWrite(d.path, err)
+		return false, cannotWrite(path, err)
 	case got != format:
-		return fmt.Errorf("data directory %s has format %q and this program knows %s: use the newer program that wrote it: %w", d.path, got, format, bijou.Unsupported)
+		return false, fmt.Errorf("data directory %s has format %q and this program knows %s: use the newer program that wrote it: %w", path, got, format, bijou.Unsupported)
 	}
-	return nil
+	return false, nil
+}
+
+// mustHold fails with NotFound where the directory holds no library, and makes nothing: a name that was mistyped is no new library.
+func mustHold(path string) error {
+	fresh, err := isFresh(path)
+	if err != nil || !fresh {
+		return err
+	}
+	if _, held := heldNow(path); held { // which is about to make one
+		return heldBy(path)
+	}
+	return fmt.Errorf("no library at %s: name its directory with --data-dir, or begin one there with bijou up or bijou title add: %w", path, bijou.NotFound)
 }
 
 // settled notes that the directory holds a whole library: what happens once has happened.
@@ -132,14 +159,17 @@ func (d *dataDir) close() {
 // heldBy returns the sentence that says who has the directory.
 func heldBy(path string) error {
 	h, ok := readHolder(path)
-	who := "another process"
+	who, fix := "another process", "stop that one"
 	if ok {
 		who = fmt.Sprintf("bijou %s (process %d)", h.Command, h.PID)
 		if h.Address != "" {
 			who += ", which listens at " + h.Address
 		}
+		if h.Command != holderUp {
+			fix = "wait until that one has ended"
+		}
 	}
-	return fmt.Errorf("data directory %s is held by %s: stop that one, or choose another directory with --data-dir: %w", path, who, bijou.Conflict)
+	return fmt.Errorf("data directory %s is held by %s: %s, or choose another directory with --data-dir: %w", path, who, fix, bijou.Conflict)
 }
 
 // heldNow returns who holds the directory at this moment. What a killed process left in the file is no holder: its address may be that of

@@ -28,12 +28,12 @@ func TestADataDirectoryIsHeldByOneProcess(t *testing.T) {
 	if h, ok := heldNow(path); ok {
 		t.Errorf("a directory that does not exist is held by %+v", h)
 	}
-	first := mustOpen(t, path, "title")
+	first := mustOpen(t, path, holderTitle)
 	second, err := openDataDir(path, "up")
 	if !errors.Is(err, bijou.Conflict) || second != nil {
 		t.Fatalf("the second opens it with %v, want Conflict", err)
 	}
-	want := fmt.Sprintf("data directory %s is held by bijou title (process %d): stop that one, or choose another directory with --data-dir", path, os.Getpid())
+	want := fmt.Sprintf("data directory %s is held by bijou title (process %d): wait until that one has ended, or choose another directory with --data-dir", path, os.Getpid())
 	if got := bijou.Sentence(err); got != want {
 		t.Errorf("the second is told %q, want %q", got, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"bijou"
-	"bijou/engine/ffmpeg"
 )
 
 // Finding is what Doctor says of one thing.
@@ -40,12 +40,12 @@ const (
 // Doctor looks at what the service needs on this machine and in the data directory, changes nothing there, and names a fix for each thing that is wrong.
 func Doctor(ctx context.Context, c Config) []Finding {
 	found := films(ctx, c)
-	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkOpenFiles(), checkBackup(c, time.Now()))
+	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkAdministrator(ctx, c), checkOpenFiles(), checkBackup(c, time.Now()))
 	return found
 }
 
 func films(ctx context.Context, c Config) []Finding {
-	v, err := ffmpeg.New(ffmpeg.Config{FFmpeg: c.FFmpeg.FFmpeg, FFprobe: c.FFmpeg.FFprobe}).Versions(ctx)
+	v, err := filmTool(c).Versions(ctx)
 	if err != nil {
 		return []Finding{{"film tools", FindingFailure, bijou.Sentence(err), "apt-get install ffmpeg, or set ffmpeg.ffmpeg and ffmpeg.ffprobe"}}
 	}
@@ -107,7 +107,7 @@ func checkSpace(c Config) Finding {
 }
 
 func checkAddress(ctx context.Context, c Config) Finding {
-	if h, ok := heldNow(c.DataDir); ok && h.Address != "" && answers(ctx, h.Address) {
+	if h, ok := runs(ctx, c); ok {
 		return Finding{"address", FindingOK, "the service answers at " + h.Address, ""}
 	}
 	l, err := listen(c.Listen)
@@ -115,11 +115,55 @@ func checkAddress(ctx context.Context, c Config) Finding {
 		return Finding{"address", FindingFailure, bijou.Sentence(err), "choose another with --listen, such as 127.0.0.1:0 for any free one"}
 	}
 	l.Close()
-	host, _, err := net.SplitHostPort(c.Listen)
-	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && !ip.IsLoopback()) {
+	if c.exposed() {
 		return Finding{"address", FindingWarning, c.Listen + " is free, and reached from other machines without encryption", "put a proxy with TLS in front, and listen at 127.0.0.1"}
 	}
 	return Finding{"address", FindingOK, c.Listen + " is free", ""}
+}
+
+// exposed tells whether the service is reached from other machines.
+func (c Config) exposed() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "" || ip != nil && !ip.IsLoopback())
+}
+
+func checkAdministrator(ctx context.Context, c Config) Finding {
+	const name = "administrator"
+	if _, err := os.Stat(c.DataDir); errors.Is(err, os.ErrNotExist) && !c.exposed() {
+		return Finding{name, FindingOK, "none yet: the first start prints an address for the first one", ""}
+	}
+	n, err := administrators(ctx, c)
+	exposed := ""
+	if c.exposed() {
+		exposed = ", and other machines reach the service"
+	}
+	switch {
+	case err != nil:
+		return Finding{name, FindingWarning, fmt.Sprintf("cannot be told (%s)", bijou.Sentence(err)), "run bijou doctor again once that is mended"}
+	case n == 0:
+		return Finding{name, FindingWarning, "there is none yet" + exposed, "open the address that bijou up prints when it starts, or bijou user add NAME --role administrator"}
+	}
+	return Finding{name, FindingOK, fmt.Sprintf("%d, seen with bijou user list", n), ""}
+}
+
+// administrators counts the administrators of the data directory, without making one.
+func administrators(ctx context.Context, c Config) (n int, err error) {
+	if _, err := os.Stat(filepath.Join(c.DataDir, "sqlite", "operators.db")); err != nil {
+		return 0, nil // what is wrong with the directory is another finding
+	}
+	u, err := OpenUsers(ctx, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return 0, err
+	}
+	defer u.Close()
+	all, err := u.List(ctx)
+	for _, o := range all.Operators {
+		if o.Role == bijou.RoleAdministrator {
+			n++
+		}
+	}
+	return n, err
 }
 
 func checkOpenFiles() Finding {

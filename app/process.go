@@ -25,9 +25,17 @@ type Build struct {
 	Commit  string `json:"commit"`  // of the source, or unknown
 }
 
-// Up runs every role in this process until ctx ends. It calls listening with the address when all are ready.
-func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func(address string)) error {
-	data, err := openDataDir(c.DataDir, "up")
+// Ready is what a service says of itself once all its parts work.
+type Ready struct {
+	Address string // that it listens at, such as http://127.0.0.1:8080
+	// First is where the first administrator makes their user, and when that ends; empty where there is one.
+	First   string
+	Expires time.Time
+}
+
+// Up runs every role in this process until ctx ends. It calls listening when all are ready.
+func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func(Ready)) error {
+	data, err := openDataDir(c.DataDir, holderUp)
 	if err != nil {
 		return err
 	}
@@ -42,15 +50,21 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 		return err
 	}
 	defer s.close()
-	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics(b.Version, b.Commit), build: b}
+	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics(b.Version, b.Commit), build: b, address: "http://" + l.Addr().String()}
 	if p.ring, err = trust.OpenRing(data.file("keys", "grants"), time.Now()); err != nil {
 		return err
 	}
 	if p.cluster, err = openCluster(data.file("keys"), time.Now); err != nil {
 		return err
 	}
+	if p.token, err = trust.Token(data.file("operator.token")); err != nil {
+		return err
+	}
 	if err := p.makeApplianceDirs(); err != nil {
 		return err
+	}
+	if err := filmTool(c).Installed(); err != nil {
+		log.Warn("no film can be added", "error", err)
 	}
 	r := p.allRooms()
 	if err := p.settle(ctx, r); err != nil {
@@ -73,15 +87,14 @@ func (p *process) settle(ctx context.Context, r rooms) error {
 	return p.data.settled()
 }
 
-func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening func(string)) error {
-	door, err := p.door(r)
+func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening func(Ready)) error {
+	first, err := r.operators.First(ctx)
 	if err != nil {
 		return err
 	}
-	address := "http://" + l.Addr().String()
 	mux := http.NewServeMux()
-	mux.Handle("/", door)
-	parts := []run.Part{{Name: "members", Run: r.members.Run}, r.studio.Part()}
+	mux.Handle("/", p.door(r))
+	parts := []run.Part{{Name: "members", Run: r.members.Run}, {Name: "audit", Run: r.operators.Audit.Run}, r.studio.Part()}
 	for i, box := range r.appliances {
 		parts = append(parts, run.Part{Name: fmt.Sprintf("appliance-%d", i+1), Run: box.Run})
 	}
@@ -94,10 +107,14 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	}
 	return group.Run(ctx, func() {
 		// Who looks for the service finds it through the lock file; if that cannot be written, --server names it.
-		if err := p.data.say(holder{PID: os.Getpid(), Command: "up", Address: address}); err != nil {
+		if err := p.data.say(holder{PID: os.Getpid(), Command: holderUp, Address: p.address}); err != nil {
 			p.log.Warn("address is not noted in the data directory", "error", err)
 		}
-		listening(address)
+		ready := Ready{Address: p.address}
+		if first != nil {
+			ready.First, ready.Expires = first.Page, first.Expires
+		}
+		listening(ready)
 	})
 }
 

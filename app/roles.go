@@ -20,6 +20,7 @@ import (
 	"bijou/service/events"
 	"bijou/service/gateway"
 	"bijou/service/members"
+	"bijou/service/members/operators"
 	"bijou/service/playback"
 	"bijou/service/recovery"
 	"bijou/service/steering"
@@ -30,12 +31,13 @@ import (
 
 // stores are the engines that keep the contracts in this process, and what has to be closed with them.
 type stores struct {
-	members  *sqlite.Members
-	titles   *sqlite.Catalog
-	work     *sqlite.Studio
-	steering *sqlite.Steering
-	facts    *logfile.Log
-	blobs    *directory.Store
+	members   *sqlite.Members
+	operators *sqlite.Operators
+	titles    *sqlite.Catalog
+	work      *sqlite.Studio
+	steering  *sqlite.Steering
+	facts     *logfile.Log
+	blobs     *directory.Store
 }
 
 // openStores opens the embedded engines of the data directory.
@@ -58,6 +60,9 @@ func openStores(ctx context.Context, c Config, data *dataDir) (s *stores, err er
 	if s.members, err = sqlite.OpenMembers(ctx, data.file("sqlite", "members.db")); err != nil {
 		return s, err
 	}
+	if s.operators, err = sqlite.OpenOperators(ctx, data.file("sqlite", "operators.db")); err != nil {
+		return s, err
+	}
 	if s.steering, err = sqlite.OpenSteering(ctx, data.file("sqlite", "steering.db")); err != nil {
 		return s, err
 	}
@@ -74,6 +79,9 @@ func (s *stores) close() {
 	}
 	if s.steering != nil {
 		_ = s.steering.Close()
+	}
+	if s.operators != nil {
+		_ = s.operators.Close()
 	}
 	if s.members != nil {
 		_ = s.members.Close()
@@ -94,6 +102,7 @@ type rooms struct {
 	catalog    *catalog.Service
 	studio     *studio.Service
 	members    *members.Service
+	operators  *operators.Service
 	events     *events.Service
 	steering   *steering.Service
 	playback   *playback.Service
@@ -111,14 +120,22 @@ type process struct {
 	ring    *trust.Ring
 	cluster *cluster
 	build   Build
+	token   string // of the local operator
+	address string // that it listens at, such as http://127.0.0.1:8080; empty where it does not
 }
 
-// libraryRooms are the two rooms that make and keep titles: all that the command line needs when no service runs.
+// filmTool is what looks into films and encodes them.
+func filmTool(c Config) *ffmpeg.Tool {
+	return ffmpeg.New(ffmpeg.Config{FFmpeg: c.FFmpeg.FFmpeg, FFprobe: c.FFmpeg.FFprobe})
+}
+
+// libraryRooms are the rooms that make and keep titles and know who does so: all that the command line needs when no service runs.
 func (p *process) libraryRooms() rooms {
 	var r rooms
+	r.operators = openUsers(p.config, p.stores.operators, p.token, p.address, p.log.With("role", "members"))
 	r.catalog = catalog.New(catalog.Deps{Titles: p.stores.titles, Blobs: p.stores.blobs, Now: time.Now})
 	r.studio = studio.New(studio.Deps{
-		Films: ffmpeg.New(ffmpeg.Config{FFmpeg: p.config.FFmpeg.FFmpeg, FFprobe: p.config.FFmpeg.FFprobe}),
+		Films: filmTool(p.config),
 		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog,
 		Scratch: p.data.file("scratch"), Config: p.config.Studio, Log: p.log.With("role", "studio"), Now: time.Now,
 	})
@@ -132,15 +149,15 @@ func (p *process) allRooms() rooms {
 		Accounts: p.stores.members, Profiles: p.stores.members, Facts: p.stores.facts,
 		Log: p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
-	r.events = events.New(events.Deps{Facts: p.stores.facts, Now: time.Now, Metrics: p.metrics})
 	r.steering = steering.New(steering.Deps{
 		Titles: r.catalog, Wanted: p.stores.steering, Revocations: p.stores.steering, Keys: func() [][]byte { return p.ring.InUse(time.Now()) },
 		Sign:      func(g bijou.Grant) (string, error) { return grant.Sign(g, p.ring.Signing(time.Now())) },
 		MayReport: mayReport, Config: p.config.Steering, Now: time.Now, Log: p.log.With("role", "steering"), Metrics: p.metrics,
 	})
+	r.events = events.New(events.Deps{Facts: p.stores.facts, Zones: r.steering, Now: time.Now, Metrics: p.metrics})
 	r.playback = playback.New(playback.Deps{
 		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Keys: p.ring,
-		Now: time.Now, Config: p.config.Playback,
+		Collector: events.Collector, Now: time.Now, Config: p.config.Playback,
 	})
 	r.recovery = p.recovery()
 	r.appliances = p.appliances(r.steering, appliance.StoreOrigin(p.stores.blobs))
@@ -151,6 +168,7 @@ func (p *process) allRooms() rooms {
 func (p *process) routes(r rooms) []rpc.Route {
 	var all []rpc.Route
 	all = append(all, r.members.Routes()...)
+	all = append(all, r.operators.Routes()...)
 	all = append(all, r.catalog.Routes()...)
 	all = append(all, r.steering.Routes()...)
 	all = append(all, r.playback.Routes()...)
@@ -171,14 +189,10 @@ func public(routes []rpc.Route) (out []rpc.Route) {
 }
 
 // door is what answers on the one address: segments by the appliance, all else by the gateway.
-func (p *process) door(r rooms) (http.Handler, error) {
-	token, err := trust.Token(p.data.file("operator.token"))
-	if err != nil {
-		return nil, err
-	}
+func (p *process) door(r rooms) http.Handler {
 	gate := gateway.New(gateway.Deps{
-		Sessions: r.members, API: rpc.Handler(rpc.Deps{Log: p.log, Metrics: p.metrics}, public(p.routes(r))...),
-		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: token, SessionCookie: members.CookieName,
+		Sessions: r.members, Operators: r.operators, API: p.api(r, r.operators.Audit),
+		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: p.token, SessionCookie: members.CookieName, Collector: events.Collector,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if strings.HasPrefix(req.URL.Path, grant.Prefix) {
@@ -186,7 +200,12 @@ func (p *process) door(r rooms) (http.Handler, error) {
 			return
 		}
 		gate.ServeHTTP(w, req)
-	}), nil
+	})
+}
+
+// api answers the public methods. What operators change by any of them is noted by audit.
+func (p *process) api(r rooms, audit rpc.Auditor) http.Handler {
+	return rpc.Handler(rpc.Deps{Log: p.log, Metrics: p.metrics, Audit: audit}, public(p.routes(r))...)
 }
 
 // OpenAPI returns the document of the public methods, as it is committed in web/openapi.json.
@@ -199,6 +218,8 @@ var (
 	_ bijou.Titles    = (*catalog.Client)(nil)
 	_ bijou.Sessions  = (*members.Client)(nil)
 	_ bijou.Positions = (*members.Client)(nil)
+	_ bijou.Operators = (*operators.Service)(nil)
+	_ rpc.Auditor     = (*operators.Audit)(nil)
 	_ bijou.Steering  = (*steering.Client)(nil)
 	_ bijou.Control   = (*steering.Client)(nil)
 )

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -26,11 +28,72 @@ func testConfig(t *testing.T) Config {
 
 func open(t *testing.T, c Config) *Studio {
 	t.Helper()
-	s, err := OpenStudio(t.Context(), c, slog.New(slog.DiscardHandler))
+	s, err := ownStudio(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func TestALibraryThatIsNotThereIsNamedAndNotMade(t *testing.T) {
+	c := testConfig(t)
+	quiet := slog.New(slog.DiscardHandler)
+	for what, open := range map[string]func() error{
+		"read titles":     func() error { _, err := OpenTitles(t.Context(), c); return err },
+		"open the studio": func() error { _, err := OpenStudio(t.Context(), c, quiet); return err },
+		"reach a service": func() error { _, err := OpenOperator(t.Context(), c); return err },
+		"add what is none": func() error {
+			_, err := OpenStudioFor(t.Context(), c, quiet, Addition{Film: "studio_test.go"})
+			return err
+		},
+		"leave to nobody": func() error {
+			_, err := OpenStudioFor(t.Context(), c, quiet, Addition{Film: "studio_test.go", Detach: true})
+			return err
+		},
+	} {
+		err := open()
+		kind, words := bijou.NotFound, "no library at "+c.DataDir
+		switch what {
+		case "add what is none":
+			kind, words = bijou.Invalid, "studio_test.go is text, not a film"
+		case "leave to nobody":
+			kind, words = bijou.Invalid, "leave --detach out"
+		}
+		if !errors.Is(err, kind) || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: got %v, want %s with %q", what, err, kind, words)
+		}
+		if _, err := os.Stat(c.DataDir); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("%s: the directory is there now (%v), want nothing made", what, err)
+		}
+	}
+}
+
+func TestTitlesAreReadBesideACommandThatHoldsTheDirectory(t *testing.T) {
+	c := testConfig(t)
+	c.BundledFilms = true
+	s := open(t, c)
+	defer s.Close()
+	all, err := s.Titles(t.Context(), studio.AllTitles{})
+	if err != nil || len(all.Titles) == 0 {
+		t.Fatalf("bundled titles %+v, %v", all, err)
+	}
+	beside, err := OpenTitles(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer beside.Close()
+	id := all.Titles[0].ID
+	name := "Another name"
+	if _, err := s.EditTitle(t.Context(), id, bijou.TitleEdit{Name: &name}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := beside.Title(t.Context(), id); err != nil || got.Name != name {
+		t.Errorf("read beside the holder: %q, %v; want what it wrote last, %q", got.Name, err, name)
+	}
+	_, err = OpenStudio(t.Context(), c, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, bijou.Conflict) || !strings.Contains(err.Error(), "wait until that one has ended") {
+		t.Errorf("write beside the holder: %v, want Conflict and to wait", err)
+	}
 }
 
 func TestTheStudioOfADirectoryThatNobodyHoldsWorksHere(t *testing.T) {
@@ -176,5 +239,19 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 		if !errors.Is(err, bijou.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: Check = %v, want Invalid that names it", want, err)
 		}
+	}
+}
+
+func TestAServiceWithoutFilmToolsSaysSoInOneLineAndStarts(t *testing.T) {
+	for program, want := range map[string]int{"no-such-program": 1, "true": 0} {
+		c := testConfig(t)
+		c.Appliances, c.FFmpeg = 0, FFmpeg{FFmpeg: "true", FFprobe: program}
+		var said bytes.Buffer
+		ctx, stop := context.WithCancel(t.Context())
+		err := Up(ctx, c, Build{}, slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn})), func(Ready) { stop() })
+		if got := strings.Count(said.String(), "no film can be added"); err != nil || got != want || got == 1 && !strings.Contains(said.String(), program) {
+			t.Errorf("ffprobe is %s: ended with %v, said %q, want %d warnings that name it", program, err, said.String(), want)
+		}
+		stop()
 	}
 }

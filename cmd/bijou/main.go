@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -26,13 +27,17 @@ type cli struct {
 	Set     []string `help:"Set a configuration key, such as studio.workers=2. May be repeated." placeholder:"KEY=VALUE" sep:"none"`
 	Output  string   `help:"How results are printed: text or json." enum:"text,json" default:"text"`
 
+	ShowVersion kong.VersionFlag `name:"version" help:"Say which version this is."`
+
 	Up        upCmd        `cmd:"" help:"Run the whole service in this process."`
 	Run       runCmd       `cmd:"" help:"Run one role of the service, beside a service elsewhere or by itself."`
-	Title     titleCmd     `cmd:"" help:"Add, list, show and remove titles."`
+	Title     titleCmd     `cmd:"" help:"Add, list, show, edit and remove titles."`
 	Appliance applianceCmd `cmd:"" help:"List, drain, pause and drop appliances."`
 	Why       whyCmd       `cmd:"" help:"Say why a viewing was sent to the appliances that it was sent to."`
 	Token     tokenCmd     `cmd:"" help:"Let machines join."`
 	Grant     grantCmd     `cmd:"" help:"Revoke grants, rotate and print keys."`
+	User      userCmd      `cmd:"" help:"Who runs the service: add, list and remove people, their roles and tokens."`
+	Audit     auditCmd     `cmd:"" help:"What operators did: list it, and check that nothing was altered."`
 	Backup    backupCmd    `cmd:"" help:"Write the whole site into one file, also while it runs."`
 	Verify    verifyCmd    `cmd:"" help:"Prove a backup: restore it aside, open every store and read all of it."`
 	Restore   restoreCmd   `cmd:"" help:"Make a new data directory of a backup."`
@@ -72,14 +77,17 @@ func run(args, env []string, out, errOut io.Writer) int {
 	var c cli
 	exit := -1
 	parser, err := kong.New(&c, kong.Name("bijou"), kong.Writers(out, errOut), kong.Exit(func(code int) { exit = code }),
-		kong.Description("A streaming service you run yourself. Begin with: bijou up"), kong.UsageOnError(),
+		kong.Description("A streaming service you run yourself. Begin with: bijou up"), kong.UsageOnError(), kong.Vars{"version": versionLine(build())},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	if err != nil {
 		fmt.Fprintln(errOut, "bijou:", err)
 		return 2
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help": // bijou help title add
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	parsed, err := parser.Parse(args)
 	if exit >= 0 { // help was printed
@@ -113,10 +121,12 @@ type versionCmd struct{}
 func (versionCmd) Run(s *session) error {
 	b := build()
 	return s.print(b, func() error {
-		_, err := fmt.Fprintf(s.out, "bijou %s (commit %s)\n", b.Version, b.Commit)
+		_, err := fmt.Fprintln(s.out, versionLine(b))
 		return err
 	})
 }
+
+func versionLine(b app.Build) string { return fmt.Sprintf("bijou %s (commit %s)", b.Version, b.Commit) }
 
 // build returns what the Go toolchain noted of the source.
 func build() app.Build {

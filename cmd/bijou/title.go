@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"bijou"
@@ -19,219 +17,41 @@ type titleCmd struct {
 	Add    addCmd    `cmd:"" help:"Add a film: look into it, encode it, publish it."`
 	List   listCmd   `cmd:"" help:"List titles, latest first."`
 	Show   showCmd   `cmd:"" help:"Show one title."`
+	Edit   editCmd   `cmd:"" help:"Change what people are told of a title."`
 	Remove removeCmd `cmd:"" help:"Remove a title and its files."`
 }
 
-// studio opens the studio of the running service, or the data directory itself where none runs.
+// studio opens the studio of the running service, or of the data directory itself where none runs.
 func (s *session) studio() (*app.Studio, error) {
 	config, _, err := s.config()
 	if err != nil {
 		return nil, err
 	}
-	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelError}))
-	return app.OpenStudio(s.ctx, config, log)
+	return app.OpenStudio(s.ctx, config, s.quiet())
 }
 
-type addCmd struct {
-	Film         string   `arg:"" help:"The film's file."`
-	Subtitles    []string `help:"Subtitles in a file of their own, such as en=film.srt (SubRip or WebVTT). May be repeated." placeholder:"LANG=FILE" sep:"none"`
-	Captions     []string `help:"Captions for those who do not hear the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
-	Descriptions []string `help:"Descriptions for those who do not see the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
-	Name         string   `help:"What viewers read; made from the file's name where absent."`
-	Synopsis     string   `help:"What it is about."`
-	Year         int      `help:"Year of first release."`
-	Language     string   `help:"Language of the original, such as en (BCP 47)." placeholder:"TAG"`
-	Genre        []string `help:"A genre. May be repeated." sep:"none"`
-	Age          int      `help:"Youngest suitable age in years."`
-	Rating       string   `help:"The rating as its board prints it, such as PG-13."`
-	Credit       string   `help:"Who made it and under which licence it is shown."`
-	Season       string   `help:"The season's identifier; makes this an episode." placeholder:"ID"`
-	Number       int      `help:"Number of an episode within its season, from 1."`
-	Detach       bool     `help:"Return once the running service has the film, and do not wait until it is published."`
+// quiet is the log of a command: what goes wrong beside its own work.
+func (s *session) quiet() *slog.Logger {
+	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelError}))
 }
 
-func (c *addCmd) Run(s *session) error {
-	texts, err := c.texts()
+// withTitles calls f with the library's titles, to be read.
+func (s *session) withTitles(f func(titles) error) error {
+	config, _, err := s.config()
 	if err != nil {
 		return err
 	}
-	// A file that cannot be read is found before anything is opened or sent.
-	for _, path := range append([]string{c.Film}, paths(texts)...) {
-		if err := readable(path); err != nil {
-			return err
-		}
-	}
-	st, err := s.studio()
+	t, err := app.OpenTitles(s.ctx, config)
 	if err != nil {
 		return err
 	}
-	defer st.Close()
-	if c.Detach && st.Running == "" {
-		return fmt.Errorf("no service runs on this data directory, so nobody would go on with the film: leave --detach out, or start bijou up first: %w", bijou.Invalid)
-	}
-	bar := newBar(s.err)
-	defer bar.end()
-	in, err := c.send(s.ctx, st, texts, bar)
-	if err != nil {
-		return err
-	}
-	title, err := st.AddTitle(s.ctx, in)
-	if err != nil {
-		return err
-	}
-	if !c.Detach {
-		if title, err = s.wait(st, title, bar); err != nil {
-			return err
-		}
-	}
-	bar.end()
-	return s.print(title, func() error {
-		_, err := fmt.Fprintf(s.out, "%s  %s  %s\n", title.ID, title.State, title.Name)
-		return err
-	})
+	return errors.Join(f(t), t.Close())
 }
 
-// textFile is a text track in a file of its own.
-type textFile struct {
-	kind           bijou.TrackKind
-	language, path string
-}
-
-func (c *addCmd) texts() ([]textFile, error) {
-	var out []textFile
-	for _, flag := range []struct {
-		kind   bijou.TrackKind
-		values []string
-	}{{bijou.Subtitles, c.Subtitles}, {bijou.Captions, c.Captions}, {bijou.Descriptions, c.Descriptions}} {
-		for _, v := range flag.values {
-			lang, path, ok := strings.Cut(v, "=")
-			if !ok || lang == "" || path == "" {
-				return nil, fmt.Errorf("--%s %s: write the language and the file, such as en=film.srt: %w", flag.kind, v, bijou.Invalid)
-			}
-			out = append(out, textFile{flag.kind, lang, path})
-		}
-	}
-	return out, nil
-}
-
-func paths(texts []textFile) (out []string) {
-	for _, t := range texts {
-		out = append(out, t.path)
-	}
-	return out
-}
-
-func readable(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("%s cannot be read (%v): check the name and the rights: %w", path, cause(err), bijou.Invalid)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("%s cannot be read (%v): %w", path, cause(err), bijou.Invalid)
-	}
-	if info.IsDir() {
-		return fmt.Errorf("%s is a directory: name a film's file in it: %w", path, bijou.Invalid)
-	}
-	return nil
-}
-
-// cause leaves the path out of a file error, since the sentence names it.
-func cause(err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
-}
-
-// send hands the files in and returns the request for the title.
-func (c *addCmd) send(ctx context.Context, st *app.Studio, texts []textFile, bar *bar) (studio.AddTitle, error) {
-	in := studio.AddTitle{
-		Name: c.Name, Synopsis: c.Synopsis, Year: c.Year, Language: c.Language, Genres: c.Genre, Credit: c.Credit,
-		Maturity: bijou.Maturity{Age: c.Age, Label: c.Rating}, Number: c.Number,
-	}
-	if c.Season != "" {
-		in.Kind, in.Parent = bijou.Episode, bijou.TitleID(c.Season)
-	}
-	for _, t := range texts {
-		src, err := handIn(ctx, st, t.path, bar)
-		if err != nil {
-			return in, err
-		}
-		in.Text = append(in.Text, studio.TextSource{Source: src.ID, Language: t.language, Kind: t.kind})
-	}
-	src, err := handIn(ctx, st, c.Film, bar)
-	in.Source = src.ID
-	return in, err
-}
-
-func handIn(ctx context.Context, st *app.Studio, path string, bar *bar) (studio.Source, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return studio.Source{}, fmt.Errorf("%s cannot be read (%v): check the name and the rights: %w", path, cause(err), bijou.Invalid)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return studio.Source{}, fmt.Errorf("%s cannot be read (%v): %w", path, cause(err), bijou.Invalid)
-	}
-	name := filepath.Base(path)
-	bar.patient = true
-	return st.AddSource(ctx, name, &counted{File: f, size: info.Size(), show: func(share float64) { bar.show("handing in "+name, share, "") }})
-}
-
-// counted tells how much of a file has been read. It stays an io.Seeker, by which its size is found.
-type counted struct {
-	*os.File
-	size, read int64
-	show       func(share float64)
-}
-
-func (c *counted) Read(b []byte) (int, error) {
-	n, err := c.File.Read(b)
-	c.read += int64(n)
-	c.show(float64(c.read) / float64(max(1, c.size)))
-	return n, err
-}
-
-// WriteTo hides *os.File's own, which would bypass Read.
-func (c *counted) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{c}) }
-
-// wait follows the work until the title is published.
-func (s *session) wait(st *app.Studio, title bijou.Title, bar *bar) (bijou.Title, error) {
-	var last studio.Progress
-	bar.patient = false
-	err := st.Follow(s.ctx, title.ID, func(p studio.Progress) error {
-		last = p
-		bar.show(title.Name, p.Progress, stepText(p))
-		return nil
-	})
-	switch {
-	case errors.Is(err, context.Canceled) && st.Running != "":
-		return title, fmt.Errorf("the service goes on with %s without you: see it with: bijou title show %s", title.Name, title.ID)
-	case errors.Is(err, context.Canceled):
-		return title, fmt.Errorf("stopped; the work on %s goes on when bijou opens this data directory again (%s)", title.Name, title.ID)
-	case errors.Is(err, bijou.NotFound):
-		return title, fmt.Errorf("%s was removed while it was made: %w", title.Name, err)
-	case err != nil:
-		return title, err
-	case last.State == bijou.Failed:
-		return title, fmt.Errorf("%s could not be made: %s", title.Name, last.Reason)
-	}
-	return st.Title(s.ctx, title.ID)
-}
-
-func stepText(p studio.Progress) string {
-	if p.Step == "" {
-		return ""
-	}
-	eta := ""
-	if p.Progress > 0.02 && p.Elapsed > 2000 {
-		eta = ", about " + clock(int64(float64(p.Elapsed)*(1-p.Progress)/p.Progress)) + " to go"
-	}
-	return fmt.Sprintf("%s, step %d of %d%s", strings.ReplaceAll(p.Step, "-", " "), p.Done+1, p.Steps, eta)
+// titles are what list and show read.
+type titles interface {
+	Titles(ctx context.Context, in studio.AllTitles) (bijou.TitlePage, error)
+	Title(ctx context.Context, id bijou.TitleID) (bijou.Title, error)
 }
 
 type listCmd struct {
@@ -239,26 +59,60 @@ type listCmd struct {
 }
 
 func (c *listCmd) Run(s *session) error {
-	st, err := s.studio()
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	titles, err := allTitles(s.ctx, st, bijou.TitleState(c.State))
-	if err != nil {
-		return err
-	}
-	return s.print(titles, func() error {
-		if len(titles) == 0 {
-			_, err := fmt.Fprintln(s.out, "No titles yet. Add one with: bijou title add film.mp4")
+	return s.withTitles(func(from titles) error {
+		all, err := allTitles(s.ctx, from, bijou.TitleState(c.State))
+		if err != nil {
 			return err
 		}
-		var rows [][]string
-		for _, t := range titles {
-			rows = append(rows, []string{string(t.ID), string(t.State), clock(t.RuntimeMS), size(t), t.Name})
-		}
-		return s.table([]string{"ID", "STATE", "LENGTH", "SIZE", "NAME"}, rows)
+		return s.print(all, func() error { return c.show(s, from, all) })
 	})
+}
+
+func (c *listCmd) show(s *session, from titles, all []bijou.Title) error {
+	switch {
+	case len(all) > 0:
+	case c.State != "":
+		_, err := fmt.Fprintf(s.out, "No title is %s.\n", c.State)
+		return err
+	default:
+		_, err := fmt.Fprintln(s.out, "No titles yet. Add one with: bijou title add film.mp4")
+		return err
+	}
+	known := map[bijou.TitleID]bijou.Title{}
+	for _, t := range all {
+		known[t.ID] = t
+	}
+	var rows [][]string
+	for _, t := range all {
+		place, err := placeOf(s.ctx, from, t, known)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []string{string(t.ID), string(t.State), clock(t.RuntimeMS), size(t), place + t.Name})
+	}
+	return s.table([]string{"ID", "STATE", "LENGTH", "SIZE", "NAME"}, rows)
+}
+
+// placeOf returns what stands before the name of an episode or a season: "The Show, season 1, episode 2: ". It asks for what is not known yet.
+func placeOf(ctx context.Context, from titles, t bijou.Title, known map[bijou.TitleID]bijou.Title) (string, error) {
+	var above []string
+	for t.Parent != "" {
+		parent, ok := known[t.Parent]
+		if !ok {
+			var err error
+			if parent, err = from.Title(ctx, t.Parent); err != nil {
+				return "", err
+			}
+			known[t.Parent] = parent
+		}
+		above = append(above, fmt.Sprintf("%s %d", t.Kind, t.Number))
+		t = parent
+	}
+	if len(above) == 0 {
+		return "", nil
+	}
+	slices.Reverse(above)
+	return t.Name + ", " + strings.Join(above, ", ") + ": ", nil
 }
 
 func size(t bijou.Title) string {
@@ -268,17 +122,17 @@ func size(t bijou.Title) string {
 	return fmt.Sprintf("%dx%d", t.Width, t.Height)
 }
 
-func allTitles(ctx context.Context, st *app.Studio, state bijou.TitleState) ([]bijou.Title, error) {
-	titles := []bijou.Title{}
+func allTitles(ctx context.Context, from titles, state bijou.TitleState) ([]bijou.Title, error) {
+	all := []bijou.Title{}
 	in := studio.AllTitles{State: state, Limit: 500}
 	for {
-		page, err := st.Titles(ctx, in)
+		page, err := from.Titles(ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		titles = append(titles, page.Titles...)
+		all = append(all, page.Titles...)
 		if in.Before = page.Next; page.Next == "" {
-			return titles, nil
+			return all, nil
 		}
 	}
 }
@@ -288,19 +142,26 @@ type showCmd struct {
 }
 
 func (c *showCmd) Run(s *session) error {
-	st, err := s.studio()
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	t, err := find(s.ctx, st, c.Title)
-	if err != nil {
-		return err
-	}
-	return s.print(t, func() error { return s.table([]string{"KEY", "VALUE"}, describe(t)) })
+	return s.withTitles(func(from titles) error {
+		t, err := find(s.ctx, from, c.Title)
+		if err != nil {
+			return err
+		}
+		return s.showTitle(from, t)
+	})
 }
 
-func describe(t bijou.Title) (rows [][]string) {
+func (s *session) showTitle(from titles, t bijou.Title) error {
+	return s.print(t, func() error {
+		place, err := placeOf(s.ctx, from, t, map[bijou.TitleID]bijou.Title{})
+		if err != nil {
+			return err
+		}
+		return s.table([]string{"KEY", "VALUE"}, describe(t, strings.TrimSuffix(place, ": ")))
+	})
+}
+
+func describe(t bijou.Title, place string) (rows [][]string) {
 	add := func(key, value string) {
 		if value != "" {
 			rows = append(rows, []string{key, oneLine(value)})
@@ -309,6 +170,7 @@ func describe(t bijou.Title) (rows [][]string) {
 	add("id", string(t.ID))
 	add("name", t.Name)
 	add("kind", string(t.Kind))
+	add("place", place)
 	add("state", string(t.State))
 	add("reason", t.Reason)
 	add("synopsis", t.Synopsis)
@@ -333,6 +195,51 @@ func describe(t bijou.Title) (rows [][]string) {
 	return rows
 }
 
+type editCmd struct {
+	Title    string   `arg:"" help:"The title's identifier, or its name."`
+	Name     *string  `help:"What viewers read."`
+	Synopsis *string  `help:"What it is about; empty takes it away."`
+	Year     *int     `help:"Year of first release; 0 takes it away."`
+	Language *string  `help:"Language of the original, such as en (BCP 47); empty takes it away." placeholder:"TAG"`
+	Genre    []string `help:"A genre, in place of all there were. May be repeated; empty takes them away." sep:"none"`
+	Age      *int     `help:"Youngest suitable age in years; 0 suits everyone."`
+	Rating   *string  `help:"The rating as its board prints it, such as PG-13; empty takes it away."`
+	Credit   *string  `help:"Who made it and under which licence it is shown; empty takes it away."`
+}
+
+func (c *editCmd) Run(s *session) error {
+	edit := c.edit()
+	if edit == (bijou.TitleEdit{}) {
+		return fmt.Errorf("say what is to change, such as --name or --year: bijou title edit --help lists all: %w", bijou.Invalid)
+	}
+	st, err := s.studio()
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	t, err := find(s.ctx, st, c.Title)
+	if err != nil {
+		return err
+	}
+	if t, err = st.EditTitle(s.ctx, t.ID, edit); err != nil {
+		return err
+	}
+	return s.showTitle(st, t)
+}
+
+// edit returns what the flags ask for.
+func (c *editCmd) edit() bijou.TitleEdit {
+	e := bijou.TitleEdit{Name: c.Name, Synopsis: c.Synopsis, Year: c.Year, Language: c.Language, Credit: c.Credit}
+	if c.Age != nil || c.Rating != nil {
+		e.Maturity = &bijou.MaturityEdit{Age: c.Age, Label: c.Rating}
+	}
+	if c.Genre != nil {
+		genres := slices.DeleteFunc(slices.Clone(c.Genre), func(g string) bool { return g == "" })
+		e.Genres = &genres
+	}
+	return e
+}
+
 type removeCmd struct {
 	Title []string `arg:"" help:"The titles' identifiers, or their names."`
 }
@@ -343,34 +250,39 @@ func (c *removeCmd) Run(s *session) error {
 		return err
 	}
 	defer st.Close()
-	removed := []bijou.Title{}
+	// All are looked for before the first goes: whoever mistypes one has lost none.
+	chosen := []bijou.Title{}
 	for _, name := range c.Title {
 		t, err := find(s.ctx, st, name)
 		if err != nil {
 			return err
 		}
+		if !slices.ContainsFunc(chosen, func(o bijou.Title) bool { return o.ID == t.ID }) {
+			chosen = append(chosen, t)
+		}
+	}
+	for _, t := range chosen {
 		if err := st.RemoveTitle(s.ctx, t.ID); err != nil {
 			return err
 		}
-		removed = append(removed, t)
 		if s.cli.Output != "json" {
 			fmt.Fprintf(s.out, "%s  removed  %s\n", t.ID, t.Name)
 		}
 	}
-	return s.print(removed, func() error { return nil })
+	return s.print(chosen, func() error { return nil })
 }
 
 // find returns the title with the identifier, or the only one with the name.
-func find(ctx context.Context, st *app.Studio, name string) (bijou.Title, error) {
+func find(ctx context.Context, from titles, name string) (bijou.Title, error) {
 	if id := bijou.TitleID(name); bijou.CheckID(id, bijou.TitlePrefix) == nil {
-		return st.Title(ctx, id)
+		return from.Title(ctx, id)
 	}
-	titles, err := allTitles(ctx, st, "")
+	all, err := allTitles(ctx, from, "")
 	if err != nil {
 		return bijou.Title{}, err
 	}
 	var found []bijou.Title
-	for _, t := range titles {
+	for _, t := range all {
 		if strings.EqualFold(t.Name, name) {
 			found = append(found, t)
 		}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
+	"bijou"
 	"bijou/app"
 	"bijou/kit/conf"
 	"bijou/kit/watch"
@@ -32,8 +34,11 @@ func (c *upCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	return app.Up(s.ctx, config, build(), log, func(address string) {
-		fmt.Fprintf(s.out, "Bijou is ready: %s\nAdd a film:     %s title add FILM%s\nStop:           Ctrl-C\n", address, program(), s.where(config))
+	return app.Up(s.ctx, config, build(), log, func(r app.Ready) {
+		fmt.Fprintf(s.out, "Bijou is ready: %s\nAdd a film:     %s title add FILM%s\nStop:           Ctrl-C\n", r.Address, program(), s.where(config))
+		if r.First != "" {
+			fmt.Fprintf(s.out, "\nThere is no administrator yet. The first one makes their user here, once, until %s:\n%s\n", localTime(r.Expires), r.First)
+		}
 	})
 }
 
@@ -69,9 +74,16 @@ func (confPrintCmd) Run(s *session) error {
 type confValidateCmd struct{}
 
 func (confValidateCmd) Run(s *session) error {
-	if _, _, err := s.config(); err != nil {
+	_, _, err := s.config()
+	if wrong, several := errors.AsType[conf.Errors](err); several {
+		for _, w := range wrong {
+			fmt.Fprintln(s.err, "bijou:", oneLine(bijou.Sentence(w)))
+		}
+		return errSaid
+	}
+	if err != nil {
 		return err
 	}
-	_, err := io.WriteString(s.out, "The configuration is valid.\n")
+	_, err = io.WriteString(s.out, "The configuration is valid.\n")
 	return err
 }

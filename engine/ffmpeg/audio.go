@@ -3,7 +3,6 @@ package ffmpeg
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 
@@ -45,7 +44,7 @@ func (t *Tool) EncodeAudio(ctx context.Context, e bijou.AudioEncode, progress fu
 			return nil
 		}
 		// The padding hides where the sound ended; its packets tell.
-		got, err := t.soundEnd(ctx, e.Source, e.Stream.Index)
+		ends, _, err := t.measure(ctx, e.Source, d)
 		if err != nil {
 			return err
 		}
@@ -53,23 +52,8 @@ func (t *Tool) EncodeAudio(ctx context.Context, e bijou.AudioEncode, progress fu
 		if !sure || want > float64(e.RuntimeMS) {
 			want = float64(e.RuntimeMS)
 		}
-		return shortfall(e.Source, float64(got), want, true)
+		return shortfall(e.Source, ends[e.Stream.Index], want, true)
 	})
-}
-
-// soundEnd is when the last packet of a stream ends, in milliseconds. It reads the film without decoding it.
-func (t *Tool) soundEnd(ctx context.Context, path string, index int) (int64, error) {
-	in, err := input(path)
-	if err != nil {
-		return 0, err
-	}
-	var watch meter
-	args := slices.Concat(common(), in, []string{"-map", "0:" + strconv.Itoa(index), "-c", "copy", "-f", "null", "pipe:1"})
-	log := &journal{}
-	if err := t.ffmpeg.run(ctx, args, output{stdout: io.Discard, progress: &watch}, log); err != nil {
-		return 0, t.failed(&writing{source: path}, err, log)
-	}
-	return watch.endedMS, nil
 }
 
 // checkAudio refuses an order that no encoder can carry out.

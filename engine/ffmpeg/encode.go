@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -155,26 +154,4 @@ func (m *meter) reach(ms int64) {
 	if m.report != nil {
 		m.report(ms)
 	}
-}
-
-// shortfall refuses what was encoded where it is shorter than the film is. A track's own length is believed to a second or a hundredth,
-// whichever is more: players and recorders round it, and the last pictures of many films are damaged. The container's length counts
-// the longest of its tracks, so a track that tells no length of its own may end earlier by ten seconds or a twentieth,
-// unless the file was seen to end in the middle.
-func shortfall(source string, gotMS, wantMS float64, sure bool) error {
-	allowed := max(1000, wantMS/100)
-	if !sure {
-		allowed = max(10_000, wantMS/20)
-	}
-	if wantMS-gotMS <= allowed {
-		return nil
-	}
-	return fmt.Errorf("%s ends early, after %s of %s: it is cut off or damaged; give another copy of the film: %w",
-		shown(source), span(gotMS), span(wantMS), bijou.Invalid)
-}
-
-// span prints a length as hours, minutes and seconds.
-func span(ms float64) string {
-	s := int64(math.Max(0, math.Round(ms/1000)))
-	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 }

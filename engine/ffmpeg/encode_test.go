@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"image/jpeg"
 	"math"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Eyevinn/mp4ff/avc"
 	"github.com/Eyevinn/mp4ff/mp4"
 
 	"bijou"
@@ -201,8 +203,8 @@ func TestProgressRisesToTheFilmsLength(t *testing.T) {
 	note := func(ms int64) { seen = append(seen, ms) }
 	check := func(what string) {
 		t.Helper()
-		if len(seen) == 0 || !slices.IsSorted(seen) || seen[len(seen)-1] != 30_000 {
-			t.Errorf("%s: got progress %v, want it to rise to 30000 ms", what, seen)
+		if len(seen) == 0 || !slices.IsSorted(seen) || seen[len(seen)-1]/100 != 300 {
+			t.Errorf("%s: got progress %v, want it to rise to 30.0 s", what, seen)
 		}
 		seen = nil
 	}
@@ -311,7 +313,7 @@ func TestAnImpossibleOrderIsRefused(t *testing.T) {
 	for name, change := range map[string]func(*bijou.VideoEncode){
 		"odd width": func(e *bijou.VideoEncode) { e.Width = 161 }, "no rate": func(e *bijou.VideoEncode) { e.RateDen = 0 },
 		"CRF": func(e *bijou.VideoEncode) { e.CRF = math.NaN() }, "bits": func(e *bijou.VideoEncode) { e.MaxBPS = 0 },
-		"segment": func(e *bijou.VideoEncode) { e.SegmentMS = 0 }, "threads": func(e *bijou.VideoEncode) { e.Threads = 0 },
+		"segment": func(e *bijou.VideoEncode) { e.SegmentMS = 0 }, "length": func(e *bijou.VideoEncode) { e.RuntimeMS = 0 }, "threads": func(e *bijou.VideoEncode) { e.Threads = 0 },
 		"stream": func(e *bijou.VideoEncode) { e.Stream.Index = 7 }, "sound": func(e *bijou.VideoEncode) { e.Stream.Index = 1 },
 	} {
 		e := videoOrder(t, source)
@@ -363,4 +365,37 @@ func TestTextIsTakenOutOfAFilm(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
+}
+
+func TestTheSmallestRenditionsHaveALevelThatBrowsersTake(t *testing.T) {
+	source := plainFilm(t, "film.mp4")
+	for _, c := range []struct {
+		w, h     int
+		num, bps int64
+		want     byte
+	}{
+		{176, 144, 15, 64_000, 20}, {64, 64, 25, 100_000, 20}, {2, 2, 1, 1000, 20}, {352, 288, 30, 2_500_000, 20},
+		{352, 288, 60, 1_000_000, 21}, {1024, 16, 25, 1_000_000, 21}, {640, 360, 25, 1_000_000, 30}, // more than level 2 holds
+	} {
+		e := videoOrder(t, source)
+		e.Width, e.Height, e.RateNum, e.RateDen, e.MaxBPS = c.w, c.h, c.num, 1, c.bps
+		encodeVideo(t, e)
+		f, err := mp4.ReadMP4File(e.Target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := f.Init.Moov.Trak.Mdia.Minf.Stbl.Stsd.AvcX.AvcC
+		sps, err := parameters(header.SPSnalus)
+		if err != nil || byte(sps.Level) != header.AVCLevelIndication || header.AVCLevelIndication < c.want || c.want == 20 && header.AVCLevelIndication != 20 {
+			t.Errorf("%dx%d at %d: got level %d in the header and %+v, %v in the stream, want %d", c.w, c.h, c.num, header.AVCLevelIndication, sps, err, c.want)
+		}
+	}
+}
+
+// parameters reads the sequence parameter set of a stream that has one.
+func parameters(nalus [][]byte) (*avc.SPS, error) {
+	if len(nalus) != 1 {
+		return nil, fmt.Errorf("%d sequence parameter sets", len(nalus))
+	}
+	return avc.ParseSPSNALUnit(nalus[0], false)
 }

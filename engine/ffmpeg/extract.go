@@ -41,7 +41,10 @@ func (t *Tool) Still(ctx context.Context, path string, s bijou.VideoStream, atMS
 	if err != nil {
 		return err
 	}
-	at := max(0, min(atMS, d.RuntimeMS-500))
+	at := max(0, atMS)
+	if end, known := d.length(s.Index); known {
+		at = max(0, min(at, int64(end)-500))
+	}
 	for ; ; at = at * 3 / 4 {
 		w := &writing{source: path, target: target}
 		seek := []string{"-ss", strconv.FormatFloat(float64(at)/1000, 'f', 3, 64)}

@@ -87,9 +87,10 @@ func probe(t *testing.T, path string) bijou.Probe {
 // videoOrder asks for a small rendition of a film's first picture track.
 func videoOrder(t *testing.T, source string) bijou.VideoEncode {
 	t.Helper()
-	s := probe(t, source).Video[0]
+	p := probe(t, source)
+	s := p.Video[0]
 	return bijou.VideoEncode{Source: source, Stream: s, Width: 160, Height: 90, RateNum: s.RateNum, RateDen: s.RateDen, CRF: 30, MaxBPS: 300_000,
-		SegmentMS: 1000, Threads: 2, Target: filepath.Join(t.TempDir(), "video.mp4")}
+		SegmentMS: 1000, RuntimeMS: p.RuntimeMS, Threads: 2, Target: filepath.Join(t.TempDir(), "video.mp4")}
 }
 
 // audioOrder asks for a small rendition of a film's first sound track.

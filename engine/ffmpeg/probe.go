@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -54,18 +55,31 @@ type description struct {
 	streams map[int]stream // every stream, by its index
 	startMS float64        // where the film's clock begins
 	durMS   float64        // the container's own length; 0 where it tells none
+	endings bool           // what the container calls lengths are times of its clock at which tracks end
 }
 
 // Probe implements bijou.FilmTool.
 //
-// RuntimeMS is the length of the first picture track where the container tells it, or else the container's: sound that goes on after
-// the last picture is not part of it.
+// RuntimeMS is how long after the film's start the last of the first picture track and all sound tracks ends. Where the container does not tell,
+// the whole film is read.
 func (t *Tool) Probe(ctx context.Context, path string) (bijou.Probe, error) {
 	d, err := t.describe(ctx, path)
+	if err == nil {
+		err = d.check(path)
+	}
 	if err != nil {
 		return bijou.Probe{}, err
 	}
-	return d.Probe, d.check(path)
+	ends, err := t.measured(ctx, path, d)
+	if err != nil {
+		return bijou.Probe{}, err
+	}
+	runtime := math.Round(latest(ends))
+	if !(runtime >= 1 && runtime < 1<<50) { // 35,000 years: beyond it the number is none
+		return bijou.Probe{}, fmt.Errorf("%s holds no picture and no sound that lasts: give another copy of the film: %w", shown(path), bijou.Invalid)
+	}
+	d.RuntimeMS = int64(runtime)
+	return d.Probe, d.held(path, ends[d.Video[0].Index])
 }
 
 // describe reads the film's description. It refuses what cannot be read at all.
@@ -165,10 +179,6 @@ func (d *description) check(path string) error {
 		}
 		return fmt.Errorf("%s has no moving picture that ffmpeg can decode: give a file with video in it: %w", shown(path), bijou.Invalid)
 	}
-	if d.RuntimeMS <= 0 {
-		return fmt.Errorf("%s does not say how long it is: put it into a container with `ffmpeg -i FILE -c copy FILE.mkv`, and give that: %w",
-			shown(path), bijou.Invalid)
-	}
 	return nil
 }
 
@@ -176,9 +186,10 @@ func (d *description) check(path string) error {
 type probed struct {
 	Streams []stream `json:"streams"`
 	Format  struct {
-		Name     string `json:"format_name"`
-		Duration string `json:"duration"` // seconds
-		Start    string `json:"start_time"`
+		Name     string            `json:"format_name"`
+		Duration string            `json:"duration"` // seconds
+		Start    string            `json:"start_time"`
+		Tags     map[string]string `json:"tags"`
 	} `json:"format"`
 }
 
@@ -213,6 +224,8 @@ func (p probed) description() *description {
 	d := &description{streams: map[int]stream{}}
 	d.Format = p.Format.Name
 	d.startMS, d.durMS = milliseconds(p.Format.Start), milliseconds(p.Format.Duration)
+	// So does ffmpeg's own writer of Matroska; those of others write lengths, as the specification has it (RFC 9559, section 5.1.2.10).
+	d.endings = strings.HasPrefix(d.Format, "matroska") && strings.HasPrefix(tagged(p.Format.Tags, "encoder"), "Lavf")
 	for _, s := range p.Streams {
 		d.streams[s.Index] = s
 		switch {
@@ -226,33 +239,7 @@ func (p probed) description() *description {
 			d.Text = append(d.Text, s.text())
 		}
 	}
-	runtime := d.durMS
-	if len(d.Video) > 0 {
-		if own, known := d.length(d.Video[0].Index); known {
-			runtime = own
-		}
-	}
-	if runtime < 1<<50 { // 35,000 years: beyond it the number is none
-		d.RuntimeMS = int64(math.Round(runtime))
-	}
 	return d
-}
-
-// length is how many milliseconds after the film's start a stream ends, and whether the container tells.
-func (d *description) length(index int) (ms float64, known bool) {
-	s := d.streams[index]
-	ms = milliseconds(s.Duration)
-	if ms <= 0 {
-		// Matroska has no field for it; its writers put it into a tag, as 00:01:02.345000000.
-		ms = clock(s.Tags["DURATION"])
-	}
-	if ms <= 0 {
-		return 0, false
-	}
-	if late := milliseconds(s.Start) - d.startMS; late > 0 {
-		ms += late
-	}
-	return ms, true
 }
 
 // textCodecs are the subtitles that are text; the others are pictures of text.
@@ -276,7 +263,7 @@ func (s stream) video() bijou.VideoStream {
 
 // rotated tells whether the picture lies on its side.
 func (s stream) rotated() bool {
-	degrees, err := strconv.ParseFloat(s.Tags["rotate"], 64)
+	degrees, err := strconv.ParseFloat(s.tag("rotate"), 64)
 	if err != nil {
 		degrees = 0 // the tag of older files, mostly absent
 	}
@@ -294,7 +281,7 @@ func (s stream) audio() bijou.AudioStream {
 		rate = 0 // not told; the encoder is given a rate of its own
 	}
 	return bijou.AudioStream{Index: s.Index, Codec: s.Codec, Channels: s.Channels, SampleRate: rate,
-		Language: tag(s.Tags["language"]), Title: plain(s.Tags["title"]), Default: s.Disposition["default"] != 0}
+		Language: tag(s.tag("language")), Title: plain(s.tag("title")), Default: s.Disposition["default"] != 0}
 }
 
 func (s stream) text() bijou.TextStream {
@@ -305,5 +292,20 @@ func (s stream) text() bijou.TextStream {
 	case s.Disposition["descriptions"] != 0 || s.Disposition["visual_impaired"] != 0:
 		kind = bijou.Descriptions
 	}
-	return bijou.TextStream{Index: s.Index, Codec: s.Codec, Language: tag(s.Tags["language"]), Title: plain(s.Tags["title"]), Kind: kind}
+	return bijou.TextStream{Index: s.Index, Codec: s.Codec, Language: tag(s.tag("language")), Title: plain(s.tag("title")), Kind: kind}
+}
+
+// tag is what the container says of the stream under the key; nothing where it does not.
+func (s stream) tag(key string) string { return tagged(s.Tags, key) }
+
+// tagged is the value of a key, however the container spells it: in capitals or not, or with the language of the value behind it, as DURATION-eng.
+func tagged(tags map[string]string, key string) string {
+	for _, exact := range []bool{true, false} {
+		for _, k := range slices.Sorted(maps.Keys(tags)) {
+			if len(k) >= len(key) && strings.EqualFold(k[:len(key)], key) && (len(k) == len(key) || !exact && k[len(key)] == '-') {
+				return tags[k]
+			}
+		}
+	}
+	return ""
 }

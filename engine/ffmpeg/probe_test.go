@@ -19,7 +19,7 @@ func TestRealFilmsAreDescribed(t *testing.T) {
 		"bbb_480p24_30s_av.mp4": {Format: "mov,mp4,m4a,3gp,3g2,mj2", RuntimeMS: 30_000, Bytes: 4139823,
 			Video: []bijou.VideoStream{{Index: 0, Codec: "h264", Width: 854, Height: 480, RateNum: 24, RateDen: 1}},
 			Audio: []bijou.AudioStream{{Index: 1, Codec: "aac", Channels: 6, SampleRate: 48_000, Language: "und", Default: true}}},
-		"sintel_trailer_408p_10s.mp4": {Format: "mov,mp4,m4a,3gp,3g2,mj2", RuntimeMS: 9960, Bytes: 3053851,
+		"sintel_trailer_408p_10s.mp4": {Format: "mov,mp4,m4a,3gp,3g2,mj2", RuntimeMS: 10_008, Bytes: 3053851,
 			Video: []bijou.VideoStream{{Index: 0, Codec: "mpeg4", Width: 960, Height: 408, RateNum: 25, RateDen: 1}},
 			Audio: []bijou.AudioStream{{Index: 1, Codec: "mp3", Channels: 2, SampleRate: 48_000, Language: "und", Default: true}}},
 		"screen_kdenlive_1392x1040_11s.ogv": {Format: "ogg", RuntimeMS: 10_867, Bytes: 1053418,
@@ -133,7 +133,7 @@ func TestStreamsThatNothingCanPlayAreLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := p.description()
-	want := bijou.Probe{Format: "matroska,webm", RuntimeMS: 12_500,
+	want := bijou.Probe{Format: "matroska,webm",
 		Audio: []bijou.AudioStream{{Index: 6, Codec: "opus", Channels: 2, SampleRate: 48_000, Language: "und"}},
 		Text:  []bijou.TextStream{{Index: 4, Codec: "ass", Language: "en", Kind: bijou.Descriptions}}}
 	if diff := cmp.Diff(want, d.Probe); diff != "" {
@@ -161,7 +161,7 @@ func TestWhatIsNoFilmIsRefusedInWordsThatNameIt(t *testing.T) {
 		{put(t, "film.mp4", fast[:len(fast)*6/10]), []string{"film.mp4 is cut off", "bytes more"}},
 		{put(t, "film.mp4", slow[:len(slow)*6/10]), []string{"film.mp4 is cut off"}},
 		{put(t, "film.mkv", mkv[:len(mkv)*6/10]), []string{"film.mkv is cut off", "bytes more"}},
-		{put(t, "film.mkv", live), []string{"film.mkv does not say how long it is"}},
+		{put(t, "film.mkv", live[:len(live)*6/10]), []string{"film.mkv is cut off, after 0:00:0"}},
 		{put(t, "film.mp4", make([]byte, 5000)), []string{"film.mp4 is no film that ffmpeg can read"}},
 		{film(t, "sound.m4a", with(tone, small())...), []string{"sound.m4a has sound but no moving picture"}},
 		{film(t, "still.mp4", "-f", "lavfi", "-i", "color=red:size=64x64", "-frames:v", "1", "-c:v", "mjpeg", "-f", "mjpeg"), []string{"still.mp4 is a picture"}},

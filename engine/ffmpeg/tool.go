@@ -82,6 +82,15 @@ func (t *Tool) Versions(ctx context.Context) (Versions, error) {
 	return v, nil
 }
 
+// Installed fails with Unavailable, in a sentence that says how to get it, where one of the programs is not there. It runs neither.
+func (t *Tool) Installed() error {
+	if _, err := t.ffmpeg.path(); err != nil {
+		return err
+	}
+	_, err := t.ffprobe.path()
+	return err
+}
+
 // hasEncoder looks for a name in what `ffmpeg -encoders` prints: a line each, " V....D libx264   words about it".
 func hasEncoder(list []byte, name string) bool {
 	for line := range bytes.Lines(list) {

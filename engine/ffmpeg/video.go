@@ -45,14 +45,39 @@ func (t *Tool) EncodeVideo(ctx context.Context, e bijou.VideoEncode, progress fu
 			return fmt.Errorf("%s cannot be decoded: %d of its %d pictures are damaged; give another copy of the film: %w",
 				shown(e.Source), log.corrupt, frames, bijou.Invalid)
 		}
-		want, sure := d.length(e.Stream.Index)
-		if !sure {
-			want = d.durMS
-		}
-		got := float64(frames) * 1000 * float64(e.RateDen) / float64(e.RateNum)
-		w.wholeMS = int64(got)
-		return shortfall(e.Source, got, want, sure || log.cut)
+		w.wholeMS = pictures(e) * 1000 * e.RateDen / e.RateNum
+		return t.complete(ctx, e, d, float64(frames)*1000*float64(e.RateDen)/float64(e.RateNum), log.cut)
 	})
+}
+
+// complete refuses a film whose pictures end before its container says, or go on for more than a second after its end.
+func (t *Tool) complete(ctx context.Context, e bijou.VideoEncode, d *description, gotMS float64, cut bool) error {
+	if over := gotMS - float64(e.RuntimeMS); over > 1000 {
+		return fmt.Errorf("%s goes on for %s after the end that it names: put it into a new container with `ffmpeg -i FILE -c copy FILE.mkv`, and give that: %w",
+			shown(e.Source), span(over), bijou.Invalid)
+	}
+	want, sure := d.length(e.Stream.Index)
+	if sure && !slices.Contains(guessed, d.Format) {
+		return shortfall(e.Source, gotMS, want, true)
+	}
+	if shortfall(e.Source, gotMS, float64(e.RuntimeMS), true) == nil {
+		return nil
+	}
+	// The sound may be longer than the picture, which tells no length of its own; its packets do.
+	ends, _, err := t.measure(ctx, e.Source, d)
+	if err != nil {
+		return err
+	}
+	want = ends[e.Stream.Index]
+	if cut {
+		want = float64(e.RuntimeMS)
+	}
+	return shortfall(e.Source, gotMS, want, true)
+}
+
+// pictures is how many pictures a rendition has.
+func pictures(e bijou.VideoEncode) int64 {
+	return max(1, (e.RuntimeMS*e.RateNum+500*e.RateDen)/(1000*e.RateDen))
 }
 
 // checkVideo refuses an order that no encoder can carry out.
@@ -68,6 +93,8 @@ func checkVideo(e bijou.VideoEncode) error {
 		return fmt.Errorf("encode %s at %d bit/s at most: it must be from 1000 to 1000000000: %w", shown(e.Source), e.MaxBPS, bijou.Invalid)
 	case e.SegmentMS < 100 || e.SegmentMS > 60_000:
 		return fmt.Errorf("encode %s in segments of %d ms: they must be from 100 to 60000: %w", shown(e.Source), e.SegmentMS, bijou.Invalid)
+	case e.RuntimeMS < 1 || e.RuntimeMS > 1<<40:
+		return fmt.Errorf("encode %s for %d ms: it must be from 1 to %d: %w", shown(e.Source), e.RuntimeMS, int64(1)<<40, bijou.Invalid)
 	case e.Threads < 1 || e.Threads > 128:
 		return fmt.Errorf("encode %s with %d threads: it must be from 1 to 128: %w", shown(e.Source), e.Threads, bijou.Invalid)
 	}
@@ -82,9 +109,10 @@ func videoArgs(e bijou.VideoEncode, s stream) []string {
 		timescale *= 10
 	}
 	args := []string{
-		"-map", "0:" + strconv.Itoa(e.Stream.Index), "-an", "-sn", "-dn",
-		"-vf", videoFilters(e, s),
-		"-c:v", "libx264", "-preset", preset, "-profile:v", "high", "-flags:v", "+bitexact+cgop",
+		"-filter_complex", videoFilters(e, s),
+		// The first output goes nowhere: ffmpeg counts its pictures, which are the film's own.
+		"-map", "[real]", "-c:v", "wrapped_avframe", "-f", "null", "-",
+		"-map", "[made]", "-c:v", "libx264", "-preset", preset, "-profile:v", "high", "-flags:v", "+bitexact+cgop",
 		"-threads", strconv.Itoa(e.Threads),
 		"-crf", strconv.FormatFloat(e.CRF, 'f', -1, 64), "-maxrate:v", bits(e.MaxBPS), "-bufsize:v", bits(2 * e.MaxBPS),
 		// x264 places no key frame by itself: not after a while, not at a change of scene.
@@ -92,8 +120,18 @@ func videoArgs(e bijou.VideoEncode, s stream) []string {
 		"-forced-idr", "1", "-force_key_frames", "expr:" + keyFrames(e),
 		"-video_track_timescale", bits(timescale),
 	}
+	if withinLevel2(e) {
+		args = append(args, "-level:v", "2.0")
+	}
 	args = append(args, bare()...)
 	return append(args, "-movflags", cmaf+"+frag_keyframe", "-use_editlist", "0", "-f", "mp4", "pipe:1")
+}
+
+// withinLevel2 tells whether level 2 of H.264 holds the rendition: ITU-T H.264, tables A-1 and A-2 for High. It is said for those which it holds;
+// by itself x264 takes the least that does, down to 1b, which browsers refuse to play, and above 2 it chooses well.
+func withinLevel2(e bijou.VideoEncode) bool {
+	w, h := int64(e.Width+15)/16, int64(e.Height+15)/16 // in macroblocks
+	return w*h <= 396 && max(w, h)*max(w, h) <= 8*396 && w*h*e.RateNum <= 11_880*e.RateDen && e.MaxBPS <= 2_500_000
 }
 
 // keyFrames is ffmpeg's expression for "picture n is the first at or after a multiple of the segment's length". Picture n is shown at
@@ -105,7 +143,7 @@ func keyFrames(e bijou.VideoEncode) string {
 	return "eq(n,0)+gt(" + segments("n") + "," + segments("(n-1)") + ")"
 }
 
-// videoFilters is the way of a picture from the decoder, which has turned it upright, to the encoder.
+// videoFilters is the way of a picture from the decoder, which has turned it upright, to the encoder. The last one is held until the film ends.
 func videoFilters(e bijou.VideoEncode, s stream) string {
 	var f []string
 	if e.Stream.Interlaced {
@@ -113,11 +151,12 @@ func videoFilters(e bijou.VideoEncode, s stream) string {
 	}
 	f = append(f,
 		// The first picture is held from 0 where the film's sound begins earlier.
-		fmt.Sprintf("fps=fps=%d/%d:start_time=0", e.RateNum, e.RateDen),
+		fmt.Sprintf("fps=fps=%d/%d:start_time=0,split[real][held];[held]tpad=stop=-1:stop_mode=clone", e.RateNum, e.RateDen),
+		fmt.Sprintf("trim=end_frame=%d", pictures(e)),
 		fmt.Sprintf("scale=w=%d:h=%d:flags=lanczos+accurate_rnd+full_chroma_int:out_range=tv", e.Width, e.Height))
 	f = append(f, toBT709(s)...)
 	f = append(f, "setsar=1", "format=yuv420p")
-	return strings.Join(f, ",")
+	return fmt.Sprintf("[0:%d]%s[made]", e.Stream.Index, strings.Join(f, ","))
 }
 
 // toBT709 brings the colours of HDR and BT.2020 into those that every screen shows; other films keep theirs. HDR is toned down by Hable's curve

@@ -2,6 +2,9 @@ package logfile
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"bijou"
@@ -59,4 +62,72 @@ func FuzzGroupEntry(f *testing.F) {
 			t.Fatalf("entry %x reads as %+v and %d, which is written otherwise", b[:n], k, next)
 		}
 	})
+}
+
+// Whatever lies in the last segment and its index, the log opens, takes what is appended, hands out nothing that is not in an intact frame, and
+// reads the same after it was opened again.
+func FuzzSegment(f *testing.F) {
+	whole := encodeSegmentHeader(0)
+	for n := range int64(3) {
+		whole = appendFrame(whole, n, 1234+n, [][]bijou.Record{{{Key: []byte("k"), Value: []byte("value")}}})
+	}
+	index := encodeSlot(slot{3, int64(len(whole)), 1236})
+	torn := whole[:len(whole)-3]
+	flipped := bytes.Clone(whole)
+	flipped[segmentHeader+frameHeader+2] ^= 1
+	for _, seg := range [][]byte{whole, torn, flipped, whole[:10], nil, append(bytes.Clone(whole), "rest"...), append(encodeSegmentHeader(7), whole[segmentHeader:]...)} {
+		f.Add(seg, index)
+		f.Add(seg, []byte(nil))
+	}
+	f.Fuzz(func(t *testing.T, seg, idx []byte) {
+		dir := t.TempDir()
+		folder := filepath.Join(dir, "facts", "0")
+		if err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(segmentPath(folder, 0), seg, 0o600), os.WriteFile(indexPath(folder, 0), idx, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		intact := intactRecords(seg)
+		var offset int64
+		for round := range 2 {
+			l := openLog(t, dir, Options{Partitions: 1})
+			if round == 0 {
+				var err error
+				if offset, err = l.Append(t.Context(), "facts", 0, []bijou.Record{{Value: []byte("appended")}}); err != nil {
+					t.Fatalf("append after a segment of %x: %v", seg, err)
+				}
+			}
+			rs, err := l.Read(t.Context(), "facts", 0, 0, 1000)
+			if err != nil && !errors.Is(err, bijou.Corrupt) {
+				t.Fatalf("read a segment of %x: %v, want no failure but damage", seg, err)
+			}
+			for _, r := range rs {
+				if want := intact[r.Offset]; r.Offset != offset && string(r.Value) != want {
+					t.Fatalf("record %d of a segment of %x: got %q, want %q", r.Offset, seg, r.Value, want)
+				}
+			}
+			// Damage between the index's last entry and what was appended is met on the way.
+			rs, err = l.Read(t.Context(), "facts", 0, offset, 1)
+			if !errors.Is(err, bijou.Corrupt) && (err != nil || len(rs) != 1 || string(rs[0].Value) != "appended") {
+				t.Fatalf("read what was appended at %d after a segment of %x: %v, %v", offset, seg, rs, err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// intactRecords returns the values of the records that lie in intact frames anywhere in the segment, by offset.
+func intactRecords(seg []byte) map[int64]string {
+	all := map[int64]string{}
+	for at := range seg {
+		h, ok := parseHeader(seg[at:])
+		if !ok || h.whole() > int64(len(seg)-at) || !h.intact(seg[at:at+int(h.whole())]) {
+			continue
+		}
+		rs, _ := h.records(seg[at+frameHeader:at+int(h.whole())], 0, 1<<20, nil)
+		for _, r := range rs {
+			all[r.Offset] = string(r.Value)
+		}
+	}
+	return all
 }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,27 @@ func BenchmarkLeaseBehindMuchFinishedWork(b *testing.B) {
 		now = now.Add(time.Hour)
 		if _, err := s.Lease(b.Context(), "ada", time.Minute, now); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// What a viewer who types into the search field asks for, of a large library: words that no title has, so that all are looked at.
+func BenchmarkSearchAmongTenThousandTitles(b *testing.B) {
+	c := opened(b, OpenCatalog, newFile(b))
+	now := time.Now()
+	for n := range 10_000 {
+		t := bijou.Title{
+			ID: bijou.TitleID(fmt.Sprintf("ttl_%d", n)), Kind: bijou.Film, Name: fmt.Sprintf("Film number %d", n), State: bijou.Published, Added: now, Updated: now,
+			Synopsis: strings.Repeat("Somebody does something somewhere. ", 15), Genres: []string{"Drama", "Comedy"}, Year: 1900 + n%120,
+		}
+		if err := c.PutTitle(b.Context(), t); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		page, err := c.Titles(b.Context(), bijou.TitleQuery{State: bijou.Published, Words: "nobody does", Limit: 100})
+		if err != nil || len(page.Titles) != 0 {
+			b.Fatal(page, err)
 		}
 	}
 }

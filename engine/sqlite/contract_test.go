@@ -50,3 +50,11 @@ func TestSteeringKeepsTheContractOfApplianceStore(t *testing.T) {
 func TestSteeringKeepsTheContractOfRevocationStore(t *testing.T) {
 	contract.RevocationStore(t, func(t *testing.T) bijou.RevocationStore { return opened(t, OpenSteering, newFile(t)) })
 }
+
+func TestOperatorsKeepTheContractOfOperatorStore(t *testing.T) {
+	contract.OperatorStore(t, func(t *testing.T) contract.OperatorStores { return opened(t, OpenOperators, newFile(t)) })
+}
+
+func TestOperatorsKeepTheContractOfAuditStore(t *testing.T) {
+	contract.AuditStore(t, func(t *testing.T) bijou.AuditStore { return opened(t, OpenOperators, newFile(t)) })
+}

@@ -16,10 +16,11 @@ import (
 // File is a store of this package: one file each.
 type File interface{ file() *db }
 
-func (m *Members) file() *db  { return m.d }
-func (c *Catalog) file() *db  { return c.d }
-func (s *Studio) file() *db   { return s.d }
-func (s *Steering) file() *db { return s.d }
+func (m *Members) file() *db   { return m.d }
+func (c *Catalog) file() *db   { return c.d }
+func (s *Studio) file() *db    { return s.d }
+func (s *Steering) file() *db  { return s.d }
+func (o *Operators) file() *db { return o.d }
 
 // Snapshot is stores as they all were at one moment: what one says fits to what another says.
 type Snapshot struct{ views []view }

@@ -1,4 +1,4 @@
-// Package sqlite keeps accounts, profiles, titles and work in SQLite files: the stores that need no server.
+// Package sqlite keeps accounts, profiles, titles, work and operators in SQLite files: the stores that need no server.
 package sqlite
 
 import (
@@ -55,7 +55,7 @@ func open(ctx context.Context, path, schema string) (*db, error) {
 	if err := f.Close(); err != nil {
 		return nil, d.failure("open", err)
 	}
-	if err := d.connect(); err != nil {
+	if err := d.connect(""); err != nil {
 		return nil, err
 	}
 	if err := d.migrate(ctx, schema); err != nil {
@@ -65,9 +65,26 @@ func open(ctx context.Context, path, schema string) (*db, error) {
 	return d, nil
 }
 
-// connect makes the two pools; the file is opened at the first use.
-func (d *db) connect() (err error) {
-	dsn := address(d.path) + "?" + settings
+// openToRead opens a file that is there and changes nothing in it, beside whoever has it open. Its schema may be of an earlier version.
+func openToRead(ctx context.Context, path, schema string) (*db, error) {
+	d := &db{path: path, prepared: map[statement]*sql.Stmt{}}
+	if err := d.connect("&mode=rw&_pragma=query_only(1)"); err != nil {
+		return nil, err
+	}
+	p, err := d.provider(schema)
+	if err == nil {
+		_, _, err = d.versions(ctx, p)
+	}
+	if err != nil {
+		_ = d.close() // the first failure is the one that counts
+		return nil, err
+	}
+	return d, nil
+}
+
+// connect makes the two pools; the file is opened at the first use. more are settings of both.
+func (d *db) connect(more string) (err error) {
+	dsn := address(d.path) + "?" + settings + more
 	if d.write, err = sql.Open("sqlite", dsn+"&_txlock=immediate"); err != nil {
 		return d.failure("open", err)
 	}
@@ -82,24 +99,38 @@ func (d *db) connect() (err error) {
 // address returns the file's name as SQLite takes it with settings after it.
 func address(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
-func (d *db) migrate(ctx context.Context, schema string) error {
+// provider knows the migrations of the schema.
+func (d *db) provider(schema string) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, "migrations/"+schema)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p, err := goose.NewProvider(goose.DialectSQLite3, d.write, files)
 	if err != nil {
-		return d.failure("open", err)
+		return nil, d.failure("open", err)
 	}
-	current, target, err := p.GetVersions(ctx)
-	if err != nil {
-		return d.failure("open", err)
+	return p, nil
+}
+
+// versions returns the file's version and the newest there is. It fails with Unsupported for a file of a newer program.
+func (d *db) versions(ctx context.Context, p *goose.Provider) (current, target int64, err error) {
+	if current, target, err = p.GetVersions(ctx); err != nil {
+		return 0, 0, d.failure("open", err)
 	}
 	if current > target {
-		return fmt.Errorf("database %s has version %d and this program knows %d: use the newer program that wrote it: %w", d.path, current, target, bijou.Unsupported)
+		return 0, 0, fmt.Errorf("database %s has version %d and this program knows %d: use the newer program that wrote it: %w", d.path, current, target, bijou.Unsupported)
 	}
-	if current == target {
-		return nil
+	return current, target, nil
+}
+
+func (d *db) migrate(ctx context.Context, schema string) error {
+	p, err := d.provider(schema)
+	if err != nil {
+		return err
+	}
+	current, target, err := d.versions(ctx, p)
+	if err != nil || current == target {
+		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return d.failure("bring to the newest version", err)

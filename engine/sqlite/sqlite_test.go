@@ -109,11 +109,13 @@ func TestWorkThatWasEnqueuedOutlivesAKillAllOrNone(t *testing.T) {
 	})
 }
 
-// each opens one of the three stores.
+// each opens one of the stores.
 var each = map[string]func(context.Context, string) (io.Closer, error){
 	"members": func(ctx context.Context, p string) (io.Closer, error) { return OpenMembers(ctx, p) },
 	"catalog": func(ctx context.Context, p string) (io.Closer, error) { return OpenCatalog(ctx, p) },
 	"studio":  func(ctx context.Context, p string) (io.Closer, error) { return OpenStudio(ctx, p) },
+
+	"operators": func(ctx context.Context, p string) (io.Closer, error) { return OpenOperators(ctx, p) },
 }
 
 // wantRefused fails the test where the file is opened, or refused without its name and this kind.
@@ -162,13 +164,58 @@ func TestAFileOfANewerVersionIsRefused(t *testing.T) {
 		check(t, "open", err)
 		check(t, "close", s.Close())
 		d := &db{path: path, prepared: map[statement]*sql.Stmt{}}
-		check(t, "connect", d.connect())
+		check(t, "connect", d.connect(""))
 		_, err = d.write.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)
 		check(t, "note a newer version", err)
 		check(t, "close", d.close())
 		if _, err := open(t.Context(), path); !errors.Is(err, bijou.Unsupported) || !strings.Contains(fmt.Sprint(err), path) {
 			t.Errorf("%s opens version 9999: got error %v, want one of kind %q that names %s", name, err, bijou.Unsupported, path)
 		}
+	}
+}
+
+func TestACatalogOfTheFirstVersionIsReadAndSearched(t *testing.T) {
+	path := newFile(t)
+	c, err := OpenCatalog(t.Context(), path)
+	check(t, "open", err)
+	for n := range 3 {
+		title := bijou.Title{ID: bijou.TitleID(fmt.Sprint("ttl_", n)), Kind: bijou.Film, Name: fmt.Sprint("Älpha ", n), State: bijou.Draft, Added: noon, Updated: noon}
+		check(t, "put", c.PutTitle(t.Context(), title))
+	}
+	for _, back := range []string{`DROP TABLE words`, `DELETE FROM goose_db_version WHERE version_id > 1`} {
+		_, err := c.d.write.Exec(back)
+		check(t, back, err)
+	}
+	check(t, "close", c.Close())
+	reader := opened(t, ReadCatalog, path)
+	if got, err := reader.Titles(t.Context(), bijou.TitleQuery{Limit: 9}); err != nil || len(got.Titles) != 3 {
+		t.Errorf("read as it is: got %+v, %v, want 3 titles", got, err)
+	}
+	c = opened(t, OpenCatalog, path)
+	if got, err := c.Titles(t.Context(), bijou.TitleQuery{Words: "alpha", Limit: 9}); err != nil || len(got.Titles) != 3 {
+		t.Errorf("searched once it is opened: got %+v, %v, want 3 titles", got, err)
+	}
+}
+
+func TestACatalogIsReadBesideItsOwnerAndIsNotChanged(t *testing.T) {
+	path := newFile(t)
+	if _, err := ReadCatalog(t.Context(), path); !errors.Is(err, bijou.Unavailable) {
+		t.Errorf("read a file that is not there: got error %v, want one of kind %q", err, bijou.Unavailable)
+	}
+	if left, err := filepath.Glob(path + "*"); err != nil || len(left) > 0 {
+		t.Errorf("files after that: got %q, %v, want none", left, err)
+	}
+	owner := opened(t, OpenCatalog, path)
+	title := bijou.Title{ID: "ttl_1", Kind: bijou.Film, Name: "Alpha", State: bijou.Draft, Added: noon, Updated: noon}
+	check(t, "put", owner.PutTitle(t.Context(), title))
+	reader := opened(t, ReadCatalog, path)
+	title.Name = "Beta"
+	check(t, "put while it is read", owner.PutTitle(t.Context(), title))
+	if got, err := reader.Title(t.Context(), "ttl_1"); err != nil || got.Name != "Beta" {
+		t.Errorf("the reader sees %q, %v, want what was put last, Beta", got.Name, err)
+	}
+	if err := reader.RemoveTitle(t.Context(), "ttl_1"); err == nil {
+		t.Error("the reader removes a title, want it refused")
 	}
 }
 

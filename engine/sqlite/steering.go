@@ -67,6 +67,16 @@ func (s *Steering) Revoke(ctx context.Context, r bijou.Revocation) error {
 	})
 }
 
+// Revoked implements bijou.RevocationStore.
+func (s *Steering) Revoked(ctx context.Context, id bijou.SessionID, now time.Time) (revoked bool, err error) {
+	err = s.d.row(ctx, func(scan func(...any) error) error { return scan(&revoked) },
+		`SELECT EXISTS (SELECT 1 FROM revocations WHERE session = ? AND until_us > ?)`, id, micros(now))
+	if err != nil {
+		return false, s.d.failure("find a revocation", err)
+	}
+	return revoked, nil
+}
+
 // Revocations implements bijou.RevocationStore.
 func (s *Steering) Revocations(ctx context.Context, now time.Time) ([]bijou.Revocation, error) {
 	s.now.Store(micros(now))

@@ -9,8 +9,12 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"bijou"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Catalog implements bijou.TitleStore on one file.
@@ -19,6 +23,81 @@ type Catalog struct{ d *db }
 // OpenCatalog opens the file as OpenMembers does.
 func OpenCatalog(ctx context.Context, path string) (*Catalog, error) {
 	d, err := open(ctx, path, "catalog")
+	if err != nil {
+		return nil, err
+	}
+	c := &Catalog{d}
+	if err := c.fillWords(ctx); err != nil {
+		_ = d.close() // the first failure is the one that counts
+		return nil, err
+	}
+	return c, nil
+}
+
+// fillWords writes what a search looks into for titles that an earlier version of the program kept.
+func (c *Catalog) fillWords(ctx context.Context) error {
+	return c.d.tx(ctx, "prepare search", func(tx *sql.Tx) error {
+		rs, err := tx.QueryContext(ctx, `SELECT document FROM titles WHERE id NOT IN (SELECT title FROM words)`)
+		if err != nil {
+			return err
+		}
+		defer rs.Close()
+		var missing []bijou.Title
+		for rs.Next() {
+			var document string
+			if err := rs.Scan(&document); err != nil {
+				return err
+			}
+			t, err := c.parse(document)
+			if err != nil {
+				return err
+			}
+			missing = append(missing, t)
+		}
+		if err := rs.Err(); err != nil {
+			return err
+		}
+		for _, t := range missing {
+			if err := putWords(ctx, tx, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func putWords(ctx context.Context, tx *sql.Tx, t bijou.Title) error {
+	_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO words (title, words) VALUES (?, ?)`, t.ID, wordsOf(t))
+	return err
+}
+
+// wordsOf returns what a search for a title looks into. A season is found by its series.
+func wordsOf(t bijou.Title) string {
+	if t.Kind == bijou.Season {
+		return ""
+	}
+	parts := append([]string{t.Name, t.Synopsis, t.Credit}, t.Genres...)
+	if t.Year > 0 {
+		parts = append(parts, strconv.Itoa(t.Year))
+	}
+	return fold(strings.Join(parts, "\n"))
+}
+
+// fold returns the text without what people leave out when they search: case, accents and forms of the same letter.
+func fold(text string) string {
+	var b strings.Builder
+	for _, r := range norm.NFKD.String(text) {
+		if !unicode.Is(unicode.Mn, r) {
+			b.WriteRune(r)
+		}
+	}
+	return cases.Fold().String(b.String())
+}
+
+// ReadCatalog opens the file for reading alone, beside whoever has it open. It fails with Unavailable where it is not there. What lists and
+// shows titles stands in every version of the file.
+func ReadCatalog(ctx context.Context, path string) (*Catalog, error) {
+	d, err := openToRead(ctx, path, "catalog")
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +129,10 @@ func (c *Catalog) PutTitle(ctx context.Context, t bijou.Title) error {
 		}
 		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO titles (id, parent, state, added_us, document) VALUES (?, ?, ?, ?, ?)`,
 			t.ID, t.Parent, t.State, micros(t.Added), string(document))
-		return err
+		if err != nil {
+			return err
+		}
+		return putWords(ctx, tx, t)
 	})
 }
 
@@ -85,6 +167,15 @@ func (c *Catalog) Titles(ctx context.Context, q bijou.TitleQuery) (bijou.TitlePa
 	}
 	if q.Parent != "" {
 		where, args = append(where, "parent = ?"), append(args, q.Parent)
+	}
+	if q.Top {
+		where = append(where, "parent = ''")
+	}
+	if words := strings.Fields(fold(q.Words)); len(words) > 0 {
+		where = append(where, "id IN (SELECT title FROM words WHERE instr(words, ?) > 0"+strings.Repeat(" AND instr(words, ?) > 0", len(words)-1)+")")
+		for _, word := range words {
+			args = append(args, word)
+		}
 	}
 	if q.Before != "" {
 		at, id, err := parseCursor(q.Before)
@@ -137,7 +228,7 @@ func (c *Catalog) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 			return err
 		}
 		if children > 0 {
-			return fmt.Errorf("title %s still has %d seasons or episodes: remove those first: %w", id, children, bijou.Conflict)
+			return fmt.Errorf("title %s still holds %d others, its seasons or episodes: remove those first: %w", id, children, bijou.Conflict)
 		}
 		res, err := tx.ExecContext(ctx, `DELETE FROM titles WHERE id = ?`, id)
 		if err != nil {

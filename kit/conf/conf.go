@@ -33,28 +33,58 @@ const maxFile = 1 << 20
 // Mask stands for a secret in what is printed.
 const Mask = "•••"
 
-// Checker is what a section, or the whole configuration, implements to refuse values that cannot work. Its error begins with the key's own name.
+// Checker is what a section, or the whole configuration, implements to refuse values that cannot work. Its error begins with the key's own name;
+// several are Errors.
 type Checker interface{ Check() error }
 
-// Load fills into, a pointer to a struct that holds the defaults. It fails with Invalid where a source has an unknown key or a value that does not
-// fit, naming the place, with NotFound where a file does not exist, and as Check does where a section has one. What into holds after a failure is undefined.
+// Errors is all that is wrong with a configuration, in the order in which it was found. It reads as the first of them.
+type Errors []error
+
+// Add notes that something is wrong, as Invalid, where ok does not hold. The sentence begins with the key's name.
+func (e *Errors) Add(ok bool, sentence string, args ...any) {
+	if !ok {
+		*e = append(*e, fmt.Errorf("%s: %w", fmt.Sprintf(sentence, args...), bijou.Invalid))
+	}
+}
+
+// Note adds what is wrong, where anything is: one thing, or several.
+func (e *Errors) Note(err error) {
+	if several, ok := err.(Errors); ok {
+		*e = append(*e, several...)
+	} else if err != nil {
+		*e = append(*e, err)
+	}
+}
+
+// Err returns the errors, or nil where there is none.
+func (e Errors) Err() error {
+	if len(e) == 0 {
+		return nil
+	}
+	return e
+}
+
+func (e Errors) Error() string { return e[0].Error() }
+
+// Unwrap has errors.Is and errors.As look at each.
+func (e Errors) Unwrap() []error { return e }
+
+// Load fills into, a pointer to a struct that holds the defaults. It fails with Errors: Invalid where a source has an unknown key or a value that
+// does not fit, naming the place, NotFound where a file does not exist, and as Check does where a section has one. What into holds after a
+// failure is undefined.
 func Load(into any, src Sources) (Origins, error) {
 	l := &loader{leaves: leavesOf(into, src.Prefix), origins: Origins{}, src: src}
+	var wrong Errors
 	if src.File != "" {
-		if err := l.file(src.File); err != nil {
-			return nil, err
-		}
+		wrong.Note(l.file(src.File))
 	}
-	if err := l.environment(); err != nil {
-		return nil, err
-	}
+	wrong.Note(l.environment())
 	for _, set := range src.Sets {
-		if err := l.set(set); err != nil {
-			return nil, err
-		}
+		wrong.Note(l.set(set))
 	}
-	if err := l.checkAll(reflect.ValueOf(into).Elem(), ""); err != nil {
-		return nil, err
+	wrong.Note(l.checkAll(reflect.ValueOf(into).Elem(), ""))
+	if len(wrong) > 0 {
+		return nil, wrong
 	}
 	return l.origins, nil
 }
@@ -105,6 +135,7 @@ func (l *loader) environment() error {
 		names[k.env] = k
 		known = append(known, k.env)
 	}
+	var wrong Errors
 	seen := map[string]string{} // key → variable
 	for _, entry := range l.src.Env {
 		name, value, _ := strings.Cut(entry, "=")
@@ -114,22 +145,23 @@ func (l *loader) environment() error {
 		k, ok := names[name]
 		if !ok {
 			if k, ok = names[strings.TrimSuffix(name, "_FILE")]; !ok {
-				return unknown("environment variable "+clip(name), name, known)
+				wrong.Note(unknown("environment variable "+clip(name), name, known))
+				continue
 			}
 			var err error
 			if value, err = readSecret(name, value); err != nil {
-				return err
+				wrong.Note(err)
+				continue
 			}
 		}
 		if other, twice := seen[k.path]; twice && other != name {
-			return fmt.Errorf("environment variables %s and %s both give %s: keep one: %w", other, name, k.path, bijou.Invalid)
+			wrong.Add(false, "environment variables %s and %s both give %s: keep one", other, name, k.path)
+			continue
 		}
 		seen[k.path] = name
-		if err := l.give(k, value, name); err != nil {
-			return err
-		}
+		wrong.Note(l.give(k, value, name))
 	}
-	return nil
+	return wrong.Err()
 }
 
 // readSecret returns what the file holds that a variable names, without the newline at its end.
@@ -171,28 +203,28 @@ func (l *loader) example() string {
 
 // checkAll asks every section whether it can work, the innermost first.
 func (l *loader) checkAll(v reflect.Value, path string) error {
+	var wrong Errors
 	for f, field := range v.Fields() {
 		if name := keyName(f); name != "" && isSection(f.Type) {
-			if err := l.checkAll(field, join(path, name)); err != nil {
-				return err
-			}
+			wrong.Note(l.checkAll(field, join(path, name)))
 		}
 	}
 	c, ok := v.Interface().(Checker)
 	if !ok && v.CanAddr() {
 		c, ok = v.Addr().Interface().(Checker)
 	}
-	if !ok {
-		return nil
+	if ok {
+		var own Errors
+		own.Note(c.Check())
+		for _, err := range own {
+			wrong.Note(l.placed(path, err))
+		}
 	}
-	return l.placed(path, c.Check())
+	return wrong.Err()
 }
 
 // placed puts before what a section says of one of its keys where that key's value came from, and the section's own name.
 func (l *loader) placed(path string, err error) error {
-	if err == nil {
-		return nil
-	}
 	name, _, _ := strings.Cut(err.Error(), " ")
 	key := join(path, name)
 	from := ""

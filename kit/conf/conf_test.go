@@ -111,6 +111,27 @@ func TestFlagsWinOverTheEnvironmentOverTheFileOverTheDefaults(t *testing.T) {
 	}
 }
 
+func TestEverythingThatIsWrongIsTold(t *testing.T) {
+	_, _, file, err := load(t, "lisen: x\nstudio:\n  workers: many\n  wait: soon\nlisten: nowhere\n", []string{"BIJOU_STUDIO_SMAL=1", "BIJOU_STUDIO_SHARE=much"},
+		[]string{"studio.space=wide", "studio.deep.name=unlucky"})
+	wrong, ok := errors.AsType[conf.Errors](err)
+	if !ok || !errors.Is(err, bijou.Invalid) {
+		t.Fatalf("got %v, want Errors that are Invalid", err)
+	}
+	want := []string{
+		file + ":1:1: key lisen", file + ":3:3: studio.workers", file + ":4:3: studio.wait", "environment variable BIJOU_STUDIO_SMAL",
+		"BIJOU_STUDIO_SHARE: studio.share", "setting studio.space: studio.space", "studio: all names are unlucky", file + ":5:1: listen is nowhere",
+	}
+	for i, w := range want {
+		if i >= len(wrong) || !strings.HasPrefix(wrong[i].Error(), w) {
+			t.Fatalf("error %d of %d: got %q, want it to begin with %q", i, len(wrong), wrong, w)
+		}
+	}
+	if len(wrong) != len(want) || err.Error() != wrong[0].Error() {
+		t.Errorf("got %d errors that read as %q, want %d that read as the first", len(wrong), err, len(want))
+	}
+}
+
 func TestAListIsReadFromOneText(t *testing.T) {
 	for text, want := range map[string][]string{"a": {"a"}, "a, b ,c": {"a", "b", "c"}, "": {}, " ": {}} {
 		got, _, _, err := load(t, "", nil, []string{"hosts=" + text})

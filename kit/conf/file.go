@@ -109,22 +109,23 @@ func (r *yamlReader) section(path string, n ast.Node) error {
 	if err != nil {
 		return err
 	}
+	var wrong Errors
 	seen := map[string]bool{}
 	for _, e := range entries {
 		key, ok := e.Key.(ast.Node).(*ast.StringNode)
 		if !ok {
-			return r.refuse(e.Key, "the key %s is not a plain name", clip(e.Key.String()))
+			wrong.Note(r.refuse(e.Key, "the key %s is not a plain name", clip(e.Key.String())))
+			continue
 		}
 		full := join(path, key.Value)
 		if seen[full] {
-			return r.refuse(key, "key %s is given twice: keep one", clip(full))
+			wrong.Note(r.refuse(key, "key %s is given twice: keep one", clip(full)))
+			continue
 		}
 		seen[full] = true
-		if err := r.entry(full, key, e.Value); err != nil {
-			return err
-		}
+		wrong.Note(r.entry(full, key, e.Value))
 	}
-	return nil
+	return wrong.Err()
 }
 
 func (r *yamlReader) entry(path string, key, value ast.Node) error {

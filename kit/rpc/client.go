@@ -47,7 +47,7 @@ type planKey struct {
 // Option changes a Client.
 type Option func(*Client)
 
-// WithToken sends the member's or operator's token with each request.
+// WithToken sends the member's or an operator's token with each request.
 func WithToken(token string) Option { return func(c *Client) { c.token = token } }
 
 // WithHTTP makes the client use h.

@@ -33,7 +33,7 @@ func (c Download[In]) Serve(f func(context.Context, In, io.Writer) error) Route 
 		}
 		d := &download{w: w, ctl: http.NewResponseController(w), contentType: c.ContentType}
 		if req.Method != http.MethodHead {
-			if err := f(req.Context(), in, d); err != nil {
+			if _, err := act(w, req, in, func() (struct{}, error) { return struct{}{}, f(req.Context(), in, d) }); err != nil {
 				return err
 			}
 		}

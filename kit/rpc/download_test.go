@@ -100,7 +100,7 @@ func TestWhoLeavesADownloadEndsIt(t *testing.T) {
 func TestTheHeadOfADownloadIsAnsweredWithoutIt(t *testing.T) {
 	h := rpc.Handler(rpc.Deps{}, lines.Serve(func(context.Context, Lines, io.Writer) error { return errors.New("it was made") }))
 	r := httptest.NewRequest("HEAD", "/api/v1/books/x/lines", nil)
-	r.Header.Set(rpc.CallerHeader, `{"operator":true}`)
+	r.Header.Set(rpc.CallerHeader, `{"operator":"opr_1","role":"operator"}`)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/x-lines" || w.Body.Len() != 0 {

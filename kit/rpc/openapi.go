@@ -15,14 +15,18 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// SessionCookie is the cookie in which a browser carries its member's session.
-const SessionCookie = "bijou_session"
+// The cookies in which a browser carries a session.
+const (
+	SessionCookie  = "bijou_session"  // its member's
+	OperatorCookie = "bijou_operator" // its operator's
+)
 
 // The security schemes of the document.
 const (
-	schemeBearer  = "bearer"
-	schemeSession = "session"
-	schemeCluster = "cluster"
+	schemeBearer   = "bearer"
+	schemeSession  = "session"
+	schemeOperator = "operator"
+	schemeCluster  = "cluster"
 )
 
 // schemaPrefix begins every reference to a schema of the document.
@@ -118,8 +122,9 @@ func media(contentType string, s *huma.Schema) map[string]mediaType {
 
 func schemes(internal bool) map[string]map[string]string {
 	s := map[string]map[string]string{
-		schemeBearer:  {"type": "http", "scheme": "bearer", "description": "A member's session token, or the operator's token."},
-		schemeSession: {"type": "apiKey", "in": "cookie", "name": SessionCookie, "description": "A member's session, as a browser carries it."},
+		schemeBearer:   {"type": "http", "scheme": "bearer", "description": "A member's session token, or an operator's token; the roles are those that an operator may have."},
+		schemeSession:  {"type": "apiKey", "in": "cookie", "name": SessionCookie, "description": "A member's session, as a browser carries it."},
+		schemeOperator: {"type": "apiKey", "in": "cookie", "name": OperatorCookie, "description": "An operator's session, as a browser carries it."},
 	}
 	if internal {
 		s[schemeCluster] = map[string]string{"type": "mutualTLS", "description": "Another role of the cluster."}
@@ -169,10 +174,12 @@ func security(needs Permission) []map[string][]string {
 	switch needs {
 	case Member:
 		return []map[string][]string{{schemeBearer: {}}, {schemeSession: {}}}
-	case Operator:
-		return []map[string][]string{{schemeBearer: {}}}
 	case Internal:
 		return []map[string][]string{{schemeCluster: {}}}
+	}
+	if role := needs.role(); role != "" {
+		// Roles stand where the scopes of other schemes do (OpenAPI Specification 3.1.1, section 4.8.30).
+		return []map[string][]string{{schemeBearer: {string(role)}}, {schemeOperator: {string(role)}}}
 	}
 	return []map[string][]string{}
 }

@@ -14,8 +14,9 @@ import (
 // A plan says which part of a request each field of In travels in. It is made once per declaration and read only after that.
 type plan struct {
 	verb, path string
-	address    []addressField // in the path or the query
-	body       []string       // names of the fields in the JSON body
+	address    []addressField        // in the path or the query
+	body       []string              // names of the fields in the JSON body
+	audited    []reflect.StructField // of the JSON body: noted in the audit log
 	beacon     bool
 	maxBody    int64 // bytes of the JSON body that a server reads at most
 
@@ -60,6 +61,9 @@ func newPlan(verb, path string, in reflect.Type) (*plan, error) {
 			p.address = append(p.address, *a)
 		} else if name := jsonName(f); name != "" {
 			p.body = append(p.body, name)
+			if f.Tag.Get("audit") == "true" {
+				p.audited = append(p.audited, f)
+			}
 		}
 	}
 	for name := range wild {

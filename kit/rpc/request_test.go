@@ -14,7 +14,7 @@ import (
 )
 
 // asMember is the header that the gateway sets for a member who is an operator too.
-var asMember = []string{rpc.CallerHeader, `{"account":"acc_1","operator":true}`}
+var asMember = []string{rpc.CallerHeader, `{"account":"acc_1","operator":"opr_1","role":"administrator"}`}
 
 func TestABodyThatDoesNotFitIsRefusedInWordsThatNameTheField(t *testing.T) {
 	h := rpc.Handler(rpc.Deps{}, routes(here{})...)

@@ -6,6 +6,9 @@
 //
 // Fields of In that are tagged `path:"…"` or `query:"…"` travel in the address, all others in a JSON body. The tags minimum, maximum,
 // minLength, maxLength, minItems, maxItems, pattern, enum, format and required are written into the OpenAPI document and enforced.
+//
+// A method that needs an operator's role and is not read with GET is noted in the audit log, with what is in its address and with the
+// fields of its body that are tagged `audit:"true"`.
 package rpc
 
 import (
@@ -39,11 +42,26 @@ type Permission int
 
 // Who may call a method.
 const (
-	Anyone   Permission = iota // guests too
-	Member                     // who has signed in
-	Operator                   // who holds the operator's token
-	Internal                   // other roles of the cluster only; the gateway does not offer it
+	Anyone        Permission = iota // guests too
+	Member                          // who has signed in
+	Viewer                          // who runs the service, in any role: reads what viewers of films do not see
+	Operator                        // who has the role operator: titles, appliances, grants
+	Administrator                   // who has the role administrator: users, tokens, keys, settings
+	Internal                        // other roles of the cluster only; the gateway does not offer it
 )
+
+// role returns the role that the permission asks for, or the empty role where it asks for none.
+func (p Permission) role() bijou.OperatorRole {
+	switch p {
+	case Viewer:
+		return bijou.RoleViewer
+	case Operator:
+		return bijou.RoleOperator
+	case Administrator:
+		return bijou.RoleAdministrator
+	}
+	return ""
+}
 
 // Call declares a remote method: In becomes Out.
 type Call[In, Out any] struct {
@@ -61,6 +79,8 @@ type Call[In, Out any] struct {
 	MaxBody int64
 	// Beacon accepts a JSON body that is announced as text/plain, as navigator.sendBeacon does (Beacon, W3C, section 4.2).
 	Beacon bool
+	// Refused is told of each request that is refused before the function is asked, because its address or body cannot be read; nil: nobody is told.
+	Refused func(error)
 }
 
 // Serve joins the declaration to the function that does the work.
@@ -72,9 +92,12 @@ func (c Call[In, Out]) Serve(f func(context.Context, In) (Out, error)) Route {
 	return r.with(func(p *plan, w *response, req *http.Request) error {
 		var in In
 		if err := p.decode(w, req, reflect.ValueOf(&in).Elem()); err != nil {
+			if c.Refused != nil {
+				c.Refused(err)
+			}
 			return err
 		}
-		out, err := f(req.Context(), in)
+		out, err := act(w, req, in, func() (Out, error) { return f(req.Context(), in) })
 		if err != nil {
 			return err
 		}
@@ -148,7 +171,7 @@ func (c Upload[In, Out]) Serve(f func(context.Context, In, io.Reader) (Out, erro
 		if err != nil {
 			return err
 		}
-		out, err := f(req.Context(), in, body)
+		out, err := act(w, req, in, func() (Out, error) { return f(req.Context(), in, body) })
 		if err != nil {
 			body.drain()
 			return err
@@ -191,9 +214,12 @@ func (c Stream[In, Event]) Serve(f func(ctx context.Context, in In, send func(Ev
 		if err := p.decode(w, req, reflect.ValueOf(&in).Elem()); err != nil {
 			return err
 		}
-		return w.stream(req, r.fill, func(ctx context.Context, s *eventWriter) error {
-			return f(ctx, in, func(e Event) error { return s.send(e) })
+		_, err := act(w, req, in, func() (struct{}, error) {
+			return struct{}{}, w.stream(req, r.fill, func(ctx context.Context, s *eventWriter) error {
+				return f(ctx, in, func(e Event) error { return s.send(e) })
+			})
 		})
+		return err
 	})
 }
 
@@ -243,7 +269,7 @@ func (c Document[In]) Serve(f func(context.Context, In) (Body, error)) Route {
 		if err := p.decode(w, req, reflect.ValueOf(&in).Elem()); err != nil {
 			return err
 		}
-		body, err := f(req.Context(), in)
+		body, err := act(w, req, in, func() (Body, error) { return f(req.Context(), in) })
 		if err != nil {
 			return err
 		}

@@ -103,8 +103,8 @@ func TestWhoMayCallIsChecked(t *testing.T) {
 		call := rpc.Call[struct{}, struct{}]{Verb: "GET", Path: "/x", Needs: p}
 		return rpc.Handler(rpc.Deps{}, call.Serve(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }))
 	}
-	guest, member, both := "", `{"account":"acc_1"}`, `{"account":"acc_1","operator":true}`
-	op := `{"operator":true}`
+	guest, member, both := "", `{"account":"acc_1"}`, `{"account":"acc_1","role":"operator"}`
+	viewer, op, admin, odd := `{"role":"viewer"}`, `{"role":"operator"}`, `{"role":"administrator"}`, `{"role":"king"}`
 	for _, c := range []struct {
 		needs  rpc.Permission
 		caller string
@@ -112,7 +112,11 @@ func TestWhoMayCallIsChecked(t *testing.T) {
 	}{
 		{rpc.Anyone, guest, 204}, {rpc.Anyone, member, 204}, {rpc.Anyone, op, 204},
 		{rpc.Member, guest, 401}, {rpc.Member, member, 204}, {rpc.Member, op, 403}, {rpc.Member, both, 204},
-		{rpc.Operator, guest, 401}, {rpc.Operator, member, 403}, {rpc.Operator, op, 204}, {rpc.Operator, both, 204},
+		{rpc.Viewer, guest, 401}, {rpc.Viewer, member, 403}, {rpc.Viewer, viewer, 204}, {rpc.Viewer, op, 204}, {rpc.Viewer, admin, 204}, {rpc.Viewer, odd, 403},
+		{rpc.Operator, guest, 401}, {rpc.Operator, member, 403}, {rpc.Operator, viewer, 403}, {rpc.Operator, op, 204}, {rpc.Operator, both, 204},
+		{rpc.Operator, admin, 204}, {rpc.Operator, odd, 403},
+		{rpc.Administrator, guest, 401}, {rpc.Administrator, member, 403}, {rpc.Administrator, viewer, 403}, {rpc.Administrator, op, 403},
+		{rpc.Administrator, admin, 204}, {rpc.Administrator, odd, 403},
 		{rpc.Internal, guest, 204},
 		{rpc.Anyone, "no JSON", 400},
 	} {

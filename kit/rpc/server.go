@@ -24,11 +24,13 @@ import (
 type Deps struct {
 	Log     *slog.Logger          // nil: nothing is logged
 	Metrics prometheus.Registerer // nil: nothing is counted. Several handlers may share one.
+	Audit   Auditor               // nil: nothing is audited
 }
 
 // server answers the routes of one handler.
 type server struct {
 	log     *slog.Logger
+	audit   Auditor
 	mux     *http.ServeMux
 	count   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
@@ -37,7 +39,7 @@ type server struct {
 // Handler answers the routes. An address that none has is a 404, a verb that the address does not know a 405, both as problems. It trusts
 // CallerHeader, so it must be reached through the gateway, or from roles alone.
 func Handler(d Deps, routes ...Route) http.Handler {
-	s := &server{log: d.Log, mux: http.NewServeMux()}
+	s := &server{log: d.Log, audit: d.Audit, mux: http.NewServeMux()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -61,7 +63,12 @@ type routed struct {
 }
 
 func (h routed) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	h.s.answer(w, req, h.r.path, h.r.run)
+	h.s.answer(w, req, h.r.path, func(w *response, req *http.Request) error {
+		if h.s.audit != nil && h.r.Audited() {
+			w.audit = &auditing{to: h.s.audit, route: h.r}
+		}
+		return w.audit.refused(req, h.r.run(w, req))
+	})
 }
 
 // knows tells whether a route answers the request. What ServeMux would redirect is not known: no method's answer is somewhere else.
@@ -241,19 +248,26 @@ func (r Route) limit(req *http.Request) time.Duration {
 
 func allowed(needs Permission, c bijou.Caller) error {
 	switch {
-	case needs == Member && c.Account == "" && c.Operator:
+	case needs == Member && c.Account == "" && c.Role != "":
 		return fmt.Errorf("this is a member's own: sign in as a member: %w", bijou.Denied)
 	case needs == Member && c.Account == "":
 		return fmt.Errorf("sign in first: %w", bijou.Denied)
-	case needs == Operator && !c.Operator:
-		return fmt.Errorf("this is for operators: send the operator's token: %w", bijou.Denied)
 	}
-	return nil
+	role := needs.role()
+	switch {
+	case role == "" || c.Role.Includes(role):
+		return nil
+	case c.Role == "":
+		return fmt.Errorf("this needs the role %s: sign in at /operate, or send an operator's token: %w", role, bijou.Denied)
+	}
+	return fmt.Errorf("this needs the role %s, and %s has the role %s: ask an administrator: %w", role, c.OperatorName, c.Role, bijou.Denied)
 }
 
 // response notes what was sent, and leaves the way to the real writer open.
 type response struct {
 	*watch.Recorder
+	audit *auditing // nil where the method is not audited
+
 	left bool // the client went before it had the answer
 	told bool // a failure is on its way already, as a stream's last event
 }

@@ -43,30 +43,20 @@ func DefaultConfig() Config {
 
 // Check refuses, as Invalid, what the room cannot work with.
 func (c Config) Check() error {
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil && c.Listen != "" {
-		return fmt.Errorf("listen is %q: write host:port, such as 127.0.0.1:8081: %w", c.Listen, bijou.Invalid)
-	}
-	if c.Address != "" {
-		if err := (bijou.Appliance{ID: bijou.AppliancePrefix + "x", Address: c.Address}).Check(); err != nil {
-			return fmt.Errorf("address is %q: write one such as https://box1.example.org: %w", c.Address, bijou.Invalid)
-		}
-	}
+	var wrong conf.Errors
+	_, _, err := net.SplitHostPort(c.Listen)
+	wrong.Add(err == nil || c.Listen == "", "listen is %q: write host:port, such as 127.0.0.1:8081", c.Listen)
+	err = (bijou.Appliance{ID: bijou.AppliancePrefix + "x", Address: c.Address}).Check()
+	wrong.Add(err == nil || c.Address == "", "address is %q: write one such as https://box1.example.org", c.Address)
 	for _, n := range c.Networks {
-		if _, err := netip.ParsePrefix(n); err != nil {
-			return fmt.Errorf("networks holds %q: write prefixes such as 192.0.2.0/24: %w", n, bijou.Invalid)
-		}
+		_, err := netip.ParsePrefix(n)
+		wrong.Add(err == nil, "networks holds %q: write prefixes such as 192.0.2.0/24", n)
 	}
-	switch {
-	case c.Cap < 64<<20:
-		return fmt.Errorf("cap is %s: it must be at least 64MiB: %w", c.Cap, bijou.Invalid)
-	case c.CapacityBPS < 0:
-		return fmt.Errorf("capacity_bps is %d: it must not be negative: %w", c.CapacityBPS, bijou.Invalid)
-	case c.ScrubEvery < time.Minute:
-		return fmt.Errorf("scrub_every is %s: it must be at least 1m: %w", c.ScrubEvery, bijou.Invalid)
-	case (c.TLSCert == "") != (c.TLSKey == ""):
-		return fmt.Errorf("tls_cert is %q and tls_key is %q: give both or neither: %w", c.TLSCert, c.TLSKey, bijou.Invalid)
-	}
-	return nil
+	wrong.Add(c.Cap >= 64<<20, "cap is %s: it must be at least 64MiB", c.Cap)
+	wrong.Add(c.CapacityBPS >= 0, "capacity_bps is %d: it must not be negative", c.CapacityBPS)
+	wrong.Add(c.ScrubEvery >= time.Minute, "scrub_every is %s: it must be at least 1m", c.ScrubEvery)
+	wrong.Add((c.TLSCert == "") == (c.TLSKey == ""), "tls_cert is %q and tls_key is %q: give both or neither", c.TLSCert, c.TLSKey)
+	return wrong.Err()
 }
 
 // Deps are what the room works with.

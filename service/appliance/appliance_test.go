@@ -488,3 +488,29 @@ func TestAPlayerReadsSegmentsOverTheNetwork(t *testing.T) {
 		t.Errorf("GET = %s, %d bytes, %v", resp.Status, len(got), err)
 	}
 }
+
+// What a player tells of itself (CTA-5004) is no part of what a file is called: one copy serves all that is told.
+func TestACopyServesWhateverPlayersTellOfThemselves(t *testing.T) {
+	store := &countedStore{BlobStore: newOrigin(t)}
+	b := boxOf(t, store)
+	server := httptest.NewServer(b)
+	defer server.Close()
+	path := server.URL + grant.Base(token(t, nil), "ast_1") + "v720/1.m4s"
+	for i, told := range []string{"?CMCD=bl%3D4000%2Csid%3D%22ply_1%22", "?CMCD=su", "?a=b&CMCD=bs", "", "?CMCD"} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", path+told, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("CMCD-Session", fmt.Sprintf("sid=%q", fmt.Sprint("ply_", i)))
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !bytes.Equal(got, segment) {
+			t.Errorf("told %q: %s, %d bytes, %v", told, resp.Status, len(got), err)
+		}
+		store.fail(fmt.Errorf("the origin is away: %w", bijou.Unavailable)) // from now on only the copy can serve
+	}
+}

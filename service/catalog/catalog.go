@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
 	"bijou"
 	"bijou/kit/rpc"
+
+	"golang.org/x/text/language"
 )
 
 // Deps are what the room works with.
@@ -43,8 +46,8 @@ func (s *Service) PublishedTitle(ctx context.Context, id bijou.TitleID) (bijou.T
 
 // AnyTitle implements bijou.Editor.
 func (s *Service) AnyTitle(ctx context.Context, id bijou.TitleID) (bijou.Title, error) {
-	if err := bijou.CheckID(id, bijou.TitlePrefix); err != nil {
-		return bijou.Title{}, err
+	if bijou.CheckID(id, bijou.TitlePrefix) != nil {
+		return bijou.Title{}, noSuchTitle(id) // whatever that is, no title has it
 	}
 	t, err := s.Titles.Title(ctx, id)
 	if errors.Is(err, bijou.NotFound) {
@@ -54,7 +57,7 @@ func (s *Service) AnyTitle(ctx context.Context, id bijou.TitleID) (bijou.Title, 
 }
 
 func noSuchTitle(id bijou.TitleID) error {
-	return fmt.Errorf("no title %s is in the catalogue: %w", id, bijou.NotFound)
+	return fmt.Errorf("no title %.80q is in the catalogue: %w", id, bijou.NotFound)
 }
 
 // AllTitles implements bijou.Editor.
@@ -80,6 +83,9 @@ func (s *Service) CreateTitle(ctx context.Context, t bijou.Title) (bijou.Title, 
 	if !errors.Is(err, bijou.NotFound) {
 		return bijou.Title{}, err
 	}
+	if err := s.checkPlace(ctx, t); err != nil {
+		return bijou.Title{}, err
+	}
 	t.State, t.Added, t.Updated = bijou.Draft, s.Now().UTC(), s.Now().UTC()
 	return t, s.Titles.PutTitle(ctx, t)
 }
@@ -100,6 +106,10 @@ func (s *Service) PublishAsset(ctx context.Context, a bijou.Asset) (bijou.Title,
 		t.Width, t.Height = max(t.Width, v.Width), max(t.Height, v.Height)
 	}
 	t.Updated = s.Now().UTC()
+	// What holds it comes first: publishing is done again until the title itself is published.
+	if err := s.publishAbove(ctx, t); err != nil {
+		return bijou.Title{}, err
+	}
 	return t, s.Titles.PutTitle(ctx, t)
 }
 
@@ -119,21 +129,51 @@ func (s *Service) FailTitle(ctx context.Context, id bijou.TitleID, reason string
 func (s *Service) WithdrawTitle(ctx context.Context, id bijou.TitleID) error {
 	s.edit.Lock()
 	defer s.edit.Unlock()
-	if _, err := s.AnyTitle(ctx, id); err != nil {
+	t, err := s.AnyTitle(ctx, id)
+	if err != nil {
 		return err
 	}
-	return s.Titles.RemoveTitle(ctx, id)
+	if err := s.Titles.RemoveTitle(ctx, id); err != nil {
+		return err
+	}
+	return s.removeEmpty(ctx, t.Parent)
+}
+
+// EditTitle changes what people are told of the title, and nothing else of it. Edits come one after another, each on what the one before it
+// left, and so do they and what the studio says of the title: two that change different things both hold, and of two that change the same the
+// later one does. It fails with NotFound for an unknown title, and with Invalid for what no catalogue can hold.
+func (s *Service) EditTitle(ctx context.Context, id bijou.TitleID, e bijou.TitleEdit) (bijou.Title, error) {
+	s.edit.Lock()
+	defer s.edit.Unlock()
+	old, err := s.AnyTitle(ctx, id)
+	if err != nil {
+		return bijou.Title{}, err
+	}
+	t := e.Of(old)
+	t.Name = strings.TrimSpace(t.Name)
+	if e.Language != nil && *e.Language != "" {
+		tag, err := language.Parse(*e.Language)
+		if err != nil {
+			return bijou.Title{}, fmt.Errorf("%.80q is not a language tag: write one such as en, de or pt-BR (BCP 47): %w", *e.Language, bijou.Invalid)
+		}
+		t.Language = tag.String()
+	}
+	t.Updated = s.Now().UTC()
+	return t, s.Titles.PutTitle(ctx, t)
 }
 
 // List returns a page of published titles, latest first.
 func (s *Service) List(ctx context.Context, in ListQuery) (bijou.TitlePage, error) {
-	return s.AllTitles(ctx, bijou.TitleQuery{State: bijou.Published, Parent: in.Parent, Before: in.Before, Limit: in.Limit})
+	return s.AllTitles(ctx, bijou.TitleQuery{State: bijou.Published, Parent: in.Parent, Top: in.Top, Words: in.Words, Before: in.Before, Limit: in.Limit})
 }
 
-// Poster returns the title's poster.
+// Poster returns the title's poster: that of a series or a season is its first episode's.
 func (s *Service) Poster(ctx context.Context, in OneTitle) (rpc.Body, error) {
 	t, err := s.PublishedTitle(ctx, in.ID)
 	if err != nil {
+		return rpc.Body{}, err
+	}
+	if t, err = s.first(ctx, t); err != nil {
 		return rpc.Body{}, err
 	}
 	r, _, err := s.Blobs.Get(ctx, t.Asset.Key(bijou.PosterFile), 0, -1)

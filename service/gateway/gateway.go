@@ -22,11 +22,13 @@ import (
 // Deps are what the room works with.
 type Deps struct {
 	Sessions      bijou.Sessions
+	Operators     bijou.Operators
 	API           http.Handler // the rooms' public methods
 	Site          fs.FS        // the built member site, index.html at its root
 	OpenAPI       []byte       // the document at /api/v1/openapi.json
-	OperatorToken string       // who sends it is an operator
-	SessionCookie string       // name of the cookie that carries a session token
+	OperatorToken string       // who sends it is the local administrator
+	SessionCookie string       // name of the cookie that carries a member's session token
+	Collector     string       // path at which players report that were loaded from other sites too
 }
 
 // Service is the door.
@@ -78,7 +80,12 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // api finds out who asks and hands the request on.
 func (s *Service) api(w http.ResponseWriter, r *http.Request) {
-	if err := s.origins.Check(r); err != nil {
+	switch foreign := s.origins.Check(r) != nil; {
+	case r.URL.Path == s.Collector:
+		if s.collect(w, r, foreign) {
+			return
+		}
+	case foreign:
 		rpc.WriteProblem(w, r, fmt.Errorf("the request comes from another site: use the service's own page: %w", bijou.Denied))
 		return
 	}
@@ -99,6 +106,24 @@ func (s *Service) api(w http.ResponseWriter, r *http.Request) {
 	r.Header.Set(rpc.CallerHeader, string(b))
 	w.Header().Set("Cache-Control", "no-store") // a method that may be cached says so itself
 	s.API.ServeHTTP(w, r)
+}
+
+// collect lets players report that were loaded from another site (Fetch standard, section 3.3). Whatever the browser sends along, they do so as guests. It
+// returns true where the request was a browser's question whether it may, which is answered.
+func (s *Service) collect(w http.ResponseWriter, r *http.Request, foreign bool) (answered bool) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	if foreign {
+		r.Header.Del("Cookie")
+	}
+	if r.Method != http.MethodOptions {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", http.MethodPost)
+	h.Set("Access-Control-Allow-Headers", "Content-Type")
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 // hostOf returns the host of a Host header without its port, as it can stand in an address; nothing where it is no host.
@@ -125,27 +150,39 @@ func (s *Service) caller(r *http.Request) (bijou.Caller, error) {
 	if token, ok := bearer(r); ok {
 		sum := sha256.Sum256([]byte(token))
 		if s.OperatorToken != "" && subtle.ConstantTimeCompare(sum[:], s.operator[:]) == 1 {
-			return bijou.Caller{Operator: true}, nil
+			return bijou.LocalCaller, nil
+		}
+		if strings.HasPrefix(token, bijou.ProgramTokenPrefix) {
+			return s.Operators.AuthenticateOperator(r.Context(), token, bijou.TokenProgram)
 		}
 		return s.Sessions.Authenticate(r.Context(), token)
 	}
-	cookie, err := r.Cookie(s.SessionCookie)
-	if err != nil || cookie.Value == "" {
+	caller, err := whose(r, s.SessionCookie, s.Sessions.Authenticate)
+	if err != nil {
+		return caller, err
+	}
+	operator, err := whose(r, rpc.OperatorCookie, func(ctx context.Context, token string) (bijou.Caller, error) {
+		return s.Operators.AuthenticateOperator(ctx, token, bijou.TokenSession)
+	})
+	caller.Operator, caller.OperatorName, caller.Role, caller.OperatorToken = operator.Operator, operator.OperatorName, operator.Role, operator.OperatorToken
+	return caller, err
+}
+
+// whose returns the caller whom the cookie's token belongs to: a guest where it holds no more, or there is none.
+func whose(r *http.Request, cookie string, authenticate func(context.Context, string) (bijou.Caller, error)) (bijou.Caller, error) {
+	c, err := r.Cookie(cookie)
+	if err != nil || c.Value == "" {
 		return bijou.Caller{}, nil
 	}
-	return s.member(r.Context(), cookie.Value)
+	caller, err := authenticate(r.Context(), c.Value)
+	if errors.Is(err, bijou.Denied) {
+		return bijou.Caller{}, nil
+	}
+	return caller, err
 }
 
 // bearer returns the token of the Authorization header. The scheme's name has no case (RFC 9110 section 11.1).
 func bearer(r *http.Request) (string, bool) {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
-}
-
-func (s *Service) member(ctx context.Context, token string) (bijou.Caller, error) {
-	caller, err := s.Sessions.Authenticate(ctx, token)
-	if errors.Is(err, bijou.Denied) {
-		return bijou.Caller{}, nil
-	}
-	return caller, err
 }

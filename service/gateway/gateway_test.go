@@ -37,6 +37,22 @@ func (sessions) Authenticate(_ context.Context, token string) (bijou.Caller, err
 	return bijou.Caller{}, fmt.Errorf("the sign-in has ended: %w", bijou.Denied)
 }
 
+// operators knows one operator by two tokens.
+type operators struct{}
+
+// AuthenticateOperator implements bijou.Operators.
+func (operators) AuthenticateOperator(_ context.Context, token string, kind bijou.OperatorTokenKind) (bijou.Caller, error) {
+	switch {
+	case token == "operator" && kind == bijou.TokenSession, token == "bijou_op_1" && kind == bijou.TokenProgram:
+		return ada, nil
+	case token == "down":
+		return bijou.Caller{}, fmt.Errorf("members do not answer: %w", bijou.Unavailable)
+	}
+	return bijou.Caller{}, fmt.Errorf("the token has ended: %w", bijou.Denied)
+}
+
+var ada = bijou.Caller{Operator: "opr_1", OperatorName: "ada", Role: bijou.RoleOperator, OperatorToken: "tok_1"}
+
 // heard is what the rooms behind the door are told.
 type heard struct {
 	calls  int
@@ -63,7 +79,8 @@ func newDoor(t *testing.T) (*gateway.Service, *heard) {
 		fmt.Fprint(w, "room")
 	})
 	return gateway.New(gateway.Deps{
-		Sessions: sessions{}, API: api, OpenAPI: []byte(`{"openapi":"3.1.0"}`), OperatorToken: operatorToken, SessionCookie: "bijou_session",
+		Sessions: sessions{}, Operators: operators{}, API: api, OpenAPI: []byte(`{"openapi":"3.1.0"}`), OperatorToken: operatorToken, SessionCookie: "bijou_session",
+		Collector: "/api/v1/cmcd",
 		Site: fstest.MapFS{
 			"index.html":           {Data: []byte(page)},
 			"favicon.svg":          {Data: []byte("<svg/>")},
@@ -87,7 +104,7 @@ func ask(h http.Handler, verb, path string, headers ...string) *httptest.Respons
 
 func TestTheDoorFindsOutWhoAsks(t *testing.T) {
 	door, room := newDoor(t)
-	guest, operator := bijou.Caller{}, bijou.Caller{Operator: true}
+	guest, operator := bijou.Caller{}, bijou.LocalCaller
 	check := func(name string, want bijou.Caller, headers ...string) {
 		t.Helper()
 		want.Address, want.Host = "192.0.2.9", "bijou.example"
@@ -111,6 +128,14 @@ func TestTheDoorFindsOutWhoAsks(t *testing.T) {
 	check("scheme in lower case", member, "Authorization", "bearer member")
 	check("operator's token", operator, "Authorization", "Bearer "+operatorToken)
 	check("token before cookie", operator, "Authorization", "Bearer "+operatorToken, "Cookie", "bijou_session=member")
+	check("operator's cookie", ada, "Cookie", "bijou_operator=operator")
+	both := member
+	both.Operator, both.OperatorName, both.Role, both.OperatorToken = ada.Operator, ada.OperatorName, ada.Role, ada.OperatorToken
+	check("member's and operator's cookie", both, "Cookie", "bijou_session=member; bijou_operator=operator")
+	check("member's and ended operator's cookie", member, "Cookie", "bijou_session=member; bijou_operator=old")
+	check("a program's token in a cookie", guest, "Cookie", "bijou_operator=bijou_op_1")
+	check("an operator's token in a member's cookie", guest, "Cookie", "bijou_session=operator")
+	check("a program's token", ada, "Authorization", "Bearer bijou_op_1")
 	check("another scheme", guest, "Authorization", "Basic bWVtYmVyOg==")
 }
 
@@ -127,6 +152,9 @@ func TestATokenThatDoesNotHoldIsRefusedWhereACookieIsNot(t *testing.T) {
 	check("no token", http.StatusUnauthorized, "Authorization", "Bearer ")
 	check("part of the operator's token", http.StatusUnauthorized, "Authorization", "Bearer "+operatorToken[:20])
 	check("unknown token beside a cookie that holds", http.StatusUnauthorized, "Authorization", "Bearer old", "Cookie", "bijou_session=member")
+	check("unknown program", http.StatusUnauthorized, "Authorization", "Bearer bijou_op_2")
+	check("an operator's session as a program's token", http.StatusUnauthorized, "Authorization", "Bearer operator")
+	check("operators that do not answer", http.StatusServiceUnavailable, "Cookie", "bijou_operator=down")
 	check("members that do not answer", http.StatusServiceUnavailable, "Cookie", "bijou_session=down")
 }
 
@@ -140,7 +168,7 @@ func TestWithoutAnOperatorTokenNobodyIsOperator(t *testing.T) {
 func TestForgedHeadersStayOutside(t *testing.T) {
 	door, room := newDoor(t)
 	ask(door, "GET", "/api/v1/me",
-		rpc.CallerHeader, `{"operator":true}`, rpc.CallerHeader, `{"account":"acc_2"}`, "bijou-caller", `{"operator":true}`,
+		rpc.CallerHeader, `{"role":"administrator"}`, rpc.CallerHeader, `{"account":"acc_2"}`, "bijou-caller", `{"role":"administrator"}`,
 		rpc.TimeoutHeader, "1", "BIJOU-ANYTHING", "x", "Accept-Language", "en")
 	if room.caller != (bijou.Caller{Address: "192.0.2.9", Host: "bijou.example"}) {
 		t.Errorf("the room hears of %+v, want a guest", room.caller)
@@ -310,5 +338,26 @@ func TestTheHostByWhichTheServiceWasReachedIsToldWhereItIsOne(t *testing.T) {
 		if got := room.caller.Host; got != want {
 			t.Errorf("Host %q: the room hears of %q, want %q", header, got, want)
 		}
+	}
+}
+
+func TestPlayersOfOtherSitesReportAsGuests(t *testing.T) {
+	door, heard := newDoor(t)
+	foreign := []string{"Origin", "https://elsewhere.example", "Sec-Fetch-Site", "cross-site", "Cookie", "bijou_session=member"}
+	rec := ask(door, "OPTIONS", "/api/v1/cmcd", append(foreign, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")...)
+	h := rec.Header()
+	if rec.Code != http.StatusNoContent || heard.calls != 0 || h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Access-Control-Allow-Methods") != "POST" || h.Get("Access-Control-Allow-Headers") != "Content-Type" {
+		t.Errorf("whether it may report: answer %d, headers %v", rec.Code, h)
+	}
+	rec = ask(door, "POST", "/api/v1/cmcd", foreign...)
+	if rec.Code != http.StatusOK || !heard.caller.Guest() || heard.header.Get("Cookie") != "" || rec.Header().Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("its report: answer %d, caller %+v, cookie %q", rec.Code, heard.caller, heard.header.Get("Cookie"))
+	}
+	if rec = ask(door, "POST", "/api/v1/facts", foreign...); rec.Code != http.StatusUnauthorized || rec.Header().Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("another address: answer %d, headers %v; want 401 and no word of other sites", rec.Code, rec.Header())
+	}
+	// The service's own page is who it is.
+	if ask(door, "POST", "/api/v1/cmcd", "Sec-Fetch-Site", "same-origin", "Cookie", "bijou_session=member"); heard.caller.Profile != member.Profile {
+		t.Errorf("a report of the service's own page: caller %+v", heard.caller)
 	}
 }

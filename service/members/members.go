@@ -141,9 +141,13 @@ func (s *Service) note(ctx context.Context, r bijou.Record) error {
 }
 
 // PositionOf returns the position that a fact tells of. A start tells of none, since the player has not moved there yet,
-// and neither does the fact of a guest.
+// neither does the fact of a guest, and neither does the very beginning where nothing is said to have moved: the viewer left, or was asked to press play,
+// before there was a picture.
 func PositionOf(f bijou.Fact) (bijou.Position, bool) {
 	if f.Profile == "" || f.Kind == bijou.FactStart || f.Kind == bijou.FactFirstFrame || f.Kind == bijou.FactError {
+		return bijou.Position{}, false
+	}
+	if f.PositionMS == 0 && (f.Kind == bijou.FactPause || f.Kind == bijou.FactEnd) {
 		return bijou.Position{}, false
 	}
 	return bijou.Position{

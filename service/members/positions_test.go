@@ -189,6 +189,10 @@ func TestPositionsComeOfTheFactsThatTellOfOne(t *testing.T) {
 		if told := (bijou.Position{Profile: "prf_1", Title: "ttl_1", PositionMS: 42_000, RuntimeMS: 100_000, Session: "ply_1", Seq: 3, At: begin}); ok && p != told {
 			t.Errorf("PositionOf(%s) = %+v, want %+v", kind, p, told)
 		}
+		f.PositionMS = 0
+		if _, ok := members.PositionOf(f); ok && (kind == bijou.FactEnd || kind == bijou.FactPause) {
+			t.Errorf("PositionOf(%s before the first picture) tells of one", kind)
+		}
 		f.Profile = ""
 		if p, ok := members.PositionOf(f); ok {
 			t.Errorf("PositionOf(%s of a guest) = %+v, want none", kind, p)
@@ -230,7 +234,7 @@ func TestEveryPartitionIsReadAndWhatIsNoFactPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startReader(t, newLog(3), newPositions())
 		for p := range 3 {
-			f := at(bijou.FactPause, "ply_1", 1, int64(p), begin)
+			f := at(bijou.FactPause, "ply_1", 1, int64(p+1), begin)
 			f.Title = bijou.TitleID(fmt.Sprintf("ttl_%d", p))
 			r.log.addRaw(p, []byte("{"))
 			r.log.addRaw(p, nil)

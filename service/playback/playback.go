@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/kit/conf"
 	"bijou/kit/rpc"
 	"bijou/wire/dash"
 	"bijou/wire/grant"
@@ -34,16 +35,11 @@ func DefaultConfig() Config {
 
 // Check refuses, as Invalid, what the room cannot work with.
 func (c Config) Check() error {
-	if c.GrantTerm < 10*time.Second || c.GrantTerm > 7*24*time.Hour {
-		return fmt.Errorf("grant_term is %s: it must be 10s to 168h: %w", c.GrantTerm, bijou.Invalid)
-	}
-	if c.BindNetwork != bindPublic && c.BindNetwork != bindAlways && c.BindNetwork != bindNever {
-		return fmt.Errorf("bind_network is %q: it must be public, always or never: %w", c.BindNetwork, bijou.Invalid)
-	}
-	if c.SteerEvery < time.Second || c.SteerEvery > time.Hour {
-		return fmt.Errorf("steer_every is %s: it must be 1s to 1h: %w", c.SteerEvery, bijou.Invalid)
-	}
-	return nil
+	var wrong conf.Errors
+	wrong.Add(c.GrantTerm >= 10*time.Second && c.GrantTerm <= 7*24*time.Hour, "grant_term is %s: it must be 10s to 168h", c.GrantTerm)
+	wrong.Add(c.BindNetwork == bindPublic || c.BindNetwork == bindAlways || c.BindNetwork == bindNever, "bind_network is %q: it must be public, always or never", c.BindNetwork)
+	wrong.Add(c.SteerEvery >= time.Second && c.SteerEvery <= time.Hour, "steer_every is %s: it must be 1s to 1h", c.SteerEvery)
+	return wrong.Err()
 }
 
 // keyRing is the keys that grants are signed with and checked with.
@@ -61,6 +57,7 @@ type Deps struct {
 	Revocations bijou.RevocationStore
 	Blobs       bijou.BlobStore // descriptions of assets
 	Keys        keyRing
+	Collector   string // where players in CMCD event mode report
 	Now         func() time.Time
 	Config      Config
 }
@@ -193,7 +190,7 @@ func (s *Service) play(caller bijou.Caller, g bijou.Grant, title bijou.Title) (b
 	base := manifestBase + token
 	return bijou.Play{
 		Session: g.Session, Title: g.Title, Asset: g.Asset, Grant: token, Expires: g.Expires,
-		HLS: base + "/master.m3u8", DASH: base + "/manifest.mpd", RuntimeMS: title.RuntimeMS,
+		HLS: base + "/master.m3u8", DASH: base + "/manifest.mpd", Collector: s.Collector, RuntimeMS: title.RuntimeMS,
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -54,6 +55,11 @@ func (w *world) Steer(_ context.Context, v bijou.Viewing) (bijou.Decision, error
 func (w *world) Revoke(_ context.Context, r bijou.Revocation) error {
 	w.revoked = append(w.revoked, r)
 	return w.fail
+}
+
+// Revoked implements bijou.RevocationStore.
+func (w *world) Revoked(_ context.Context, id bijou.SessionID, now time.Time) (bool, error) {
+	return slices.ContainsFunc(w.revoked, func(r bijou.Revocation) bool { return r.Session == id && r.Until.After(now) }), nil
 }
 
 // Revocations implements bijou.RevocationStore.
@@ -129,7 +135,7 @@ func newRoom(t *testing.T, change func(*playback.Config)) (*playback.Service, *w
 	}
 	w.keep(t, "ast_1", asset("ast_1"))
 	return playback.New(playback.Deps{
-		Titles: w, Positions: w, Steering: w, Revocations: w, Blobs: blobs{w: w}, Keys: ring{}, Now: func() time.Time { return w.now }, Config: c,
+		Titles: w, Positions: w, Steering: w, Revocations: w, Blobs: blobs{w: w}, Keys: ring{}, Collector: "/api/v1/cmcd", Now: func() time.Time { return w.now }, Config: c,
 	}), w
 }
 
@@ -177,6 +183,9 @@ func TestAStartGrantsTheTitlesAssetForTheConfiguredTime(t *testing.T) {
 	if g != want || play.Expires != want.Expires || play.Title != want.Title || play.Asset != want.Asset || play.RuntimeMS != 100_000 {
 		t.Errorf("Start = %+v\nwith grant %+v, want %+v", play, g, want)
 	}
+	if play.Collector != "/api/v1/cmcd" {
+		t.Errorf("players in event mode are sent to %q", play.Collector)
+	}
 	if err := bijou.CheckID(play.Session, bijou.SessionPrefix); err != nil {
 		t.Errorf("session: %v", err)
 	}
@@ -215,7 +224,7 @@ func TestGuestsPlayWhereTheConfigurationSaysSo(t *testing.T) {
 		if _, err := s.Renew(as(bijou.Caller{}), playback.Renewal{Grant: play.Grant}); (err == nil) != allowed || err != nil && !errors.Is(err, bijou.Denied) {
 			t.Errorf("guests allowed %v: Renew as guest = %v", allowed, err)
 		}
-		if _, err := s.Start(as(bijou.Caller{Operator: true}), playback.StartPlay{Title: "ttl_film"}); err != nil {
+		if _, err := s.Start(as(bijou.LocalCaller), playback.StartPlay{Title: "ttl_film"}); err != nil {
 			t.Errorf("guests allowed %v: Start as operator = %v", allowed, err)
 		}
 	}

@@ -141,14 +141,12 @@ func (c *askedCache) may(id bijou.SessionID, now time.Time) bool {
 
 // revoked refuses, as Denied, a viewing whose grants were taken back.
 func (s *Service) revoked(ctx context.Context, id bijou.SessionID) error {
-	list, err := s.Revocations.Revocations(ctx, s.Now())
+	revoked, err := s.Revocations.Revoked(ctx, id, s.Now())
 	if err != nil {
 		return err
 	}
-	for _, r := range list {
-		if r.Session == id {
-			return fmt.Errorf("the grant was taken back: start the title again: %w", bijou.Denied)
-		}
+	if revoked {
+		return fmt.Errorf("the grant was taken back: start the title again: %w", bijou.Denied)
 	}
 	return nil
 }

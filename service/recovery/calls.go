@@ -7,7 +7,11 @@ import (
 	"bijou/kit/rpc"
 )
 
-var backup = rpc.Download[struct{}]{Verb: "GET", Path: "/api/v1/backup", Name: "getBackup", Summary: "The whole site in one file", Needs: rpc.Operator, ContentType: "application/x-tar"}
+// It is no GET, so that the audit log tells who took the site's keys and accounts with them.
+var backup = rpc.Download[struct{}]{Verb: "POST", Path: "/api/v1/backups", Summary: "Make a backup: the whole site in one file", Needs: rpc.Administrator, ContentType: "application/x-tar"}
+
+// Method is how the audit log names the making of a backup.
+var Method = backup.Verb + " " + backup.Path
 
 // Routes are the room's methods as served.
 func (s *Service) Routes() []rpc.Route {

@@ -15,7 +15,7 @@ type Appliances struct {
 // NewState says what an appliance is to do.
 type NewState struct {
 	ID    bijou.ApplianceID    `path:"id"`
-	State bijou.ApplianceState `json:"state" enum:"serving,draining,paused,dropped"`
+	State bijou.ApplianceState `json:"state" audit:"true" enum:"serving,draining,paused,dropped"`
 }
 
 // OneSession names a viewing.
@@ -27,9 +27,9 @@ type OneSession struct {
 const maxReport = 8 << 20
 
 var (
-	listAll  = rpc.Call[struct{}, Appliances]{Verb: "GET", Path: "/api/v1/appliances", Summary: "The appliances, and how they are", Needs: rpc.Operator}
+	listAll  = rpc.Call[struct{}, Appliances]{Verb: "GET", Path: "/api/v1/appliances", Summary: "The appliances, and how they are", Needs: rpc.Viewer}
 	setState = rpc.Call[NewState, struct{}]{Verb: "PUT", Path: "/api/v1/appliances/{id}/state", Summary: "Serve, drain, pause or drop an appliance", Needs: rpc.Operator}
-	why      = rpc.Call[OneSession, bijou.Decision]{Verb: "GET", Path: "/api/v1/decisions/{session}", Summary: "Why a viewing was sent where it was", Needs: rpc.Operator}
+	why      = rpc.Call[OneSession, bijou.Decision]{Verb: "GET", Path: "/api/v1/decisions/{session}", Summary: "Why a viewing was sent where it was", Needs: rpc.Viewer}
 	steer    = rpc.Call[bijou.Viewing, bijou.Decision]{Verb: "POST", Path: "/role/steering/decisions", Summary: "Choose appliances for a viewing", Needs: rpc.Internal, Idempotent: true}
 	report   = rpc.Call[bijou.ApplianceReport, bijou.ApplianceOrders]{Verb: "POST", Path: "/role/steering/reports", Summary: "How an appliance is", Needs: rpc.Internal, Idempotent: true, MaxBody: maxReport}
 )

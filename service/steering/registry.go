@@ -227,6 +227,16 @@ func (g *registry) steer(v bijou.Viewing, zone string, now time.Time) (places, l
 	return places, left
 }
 
+// zoneOf returns the box's zone.
+func (g *registry) zoneOf(id bijou.ApplianceID) string {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if i, ok := g.at[id]; ok {
+		return g.boxes[i].Zone
+	}
+	return ""
+}
+
 // ordersFor returns what the registry has to say to the appliance, and what it holds.
 func (g *registry) ordersFor(id bijou.ApplianceID) (o bijou.ApplianceOrders, holdings []bijou.Holding) {
 	g.mu.RLock()

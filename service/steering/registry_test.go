@@ -188,3 +188,21 @@ func TestOffersAreBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAppliancesZoneIsTheOneThatItReportedLast(t *testing.T) {
+	g := newRegistry(late)
+	check := func(id bijou.ApplianceID, want string) {
+		t.Helper()
+		if got := g.zoneOf(id); got != want {
+			t.Errorf("zone of %q: got %q, want %q", id, got, want)
+		}
+	}
+	for _, zone := range []string{"oslo", "bergen"} {
+		if _, err := g.take(bijou.ApplianceReport{Appliance: bijou.Appliance{ID: "apl_1", Zone: zone}}, noon); err != nil {
+			t.Fatal(err)
+		}
+		check("apl_1", zone)
+	}
+	check("apl_2", "")
+	check("", "")
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/kit/conf"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -27,11 +28,11 @@ func DefaultConfig() Config { return Config{ReportEvery: 2 * time.Second} }
 
 // Check refuses, as Invalid, what the room cannot work with.
 func (c Config) Check() error {
-	if c.ReportEvery < 100*time.Millisecond || c.ReportEvery > time.Minute {
-		return fmt.Errorf("report_every is %s: it must be 100ms to 1m: %w", c.ReportEvery, bijou.Invalid)
-	}
+	var wrong conf.Errors
+	wrong.Add(c.ReportEvery >= 100*time.Millisecond && c.ReportEvery <= time.Minute, "report_every is %s: it must be 100ms to 1m", c.ReportEvery)
 	_, err := parseZones(c.Networks)
-	return err
+	wrong.Note(err)
+	return wrong.Err()
 }
 
 // Deps are what the room works with.
@@ -96,6 +97,9 @@ func (s *Service) Steer(ctx context.Context, v bijou.Viewing) (bijou.Decision, e
 	s.decisions.keep(d)
 	return d, nil
 }
+
+// ZoneOf implements bijou.Zones.
+func (s *Service) ZoneOf(id bijou.ApplianceID) string { return s.boxes.zoneOf(id) }
 
 // Report implements bijou.Control.
 func (s *Service) Report(ctx context.Context, r bijou.ApplianceReport) (bijou.ApplianceOrders, error) {

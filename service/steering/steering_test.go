@@ -57,6 +57,11 @@ func (w *world) Revoke(_ context.Context, r bijou.Revocation) error {
 	return w.failing
 }
 
+// Revoked implements bijou.RevocationStore.
+func (w *world) Revoked(_ context.Context, id bijou.SessionID, now time.Time) (bool, error) {
+	return slices.ContainsFunc(w.revoked, func(r bijou.Revocation) bool { return r.Session == id && r.Until.After(now) }), nil
+}
+
 // Revocations implements bijou.RevocationStore.
 func (w *world) Revocations(context.Context, time.Time) ([]bijou.Revocation, error) {
 	return w.revoked, w.failing

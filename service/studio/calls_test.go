@@ -73,6 +73,15 @@ func aTitlesLife(t *testing.T, h *house, r room) {
 	wantKind(t, "add source with a folder", err, bijou.Invalid, "a/b.mp4")
 	_, err = r.AddSource(ctx, "empty.mp4", strings.NewReader(""))
 	wantKind(t, "add source without bytes", err, bijou.Invalid, "empty.mp4")
+	must(t, "take back", r.RemoveSource(ctx, handIn(t, r, "idle.mp4", "film")))
+	wantKind(t, "take back what is unknown", r.RemoveSource(ctx, "src_none"), bijou.NotFound, "src_none")
+	for _, id := range []bijou.TitleID{"nope", "src_1", "TTL_1"} { // which is no identifier of a title
+		_, err := r.Title(ctx, id)
+		wantKind(t, "title of no identifier", err, bijou.NotFound, string(id))
+		_, err = follow(t, r, id)
+		wantKind(t, "follow what is no identifier", err, bijou.NotFound, string(id))
+		wantKind(t, "remove what is no identifier", r.RemoveTitle(ctx, id), bijou.NotFound, string(id))
+	}
 	_, err = r.Title(ctx, "ttl_none")
 	wantKind(t, "title that is unknown", err, bijou.NotFound, "ttl_none")
 	_, err = follow(t, r, "ttl_none")
@@ -87,12 +96,16 @@ func aTitlesLife(t *testing.T, h *house, r room) {
 func TestEveryRouteIsForOperatorsAlone(t *testing.T) {
 	s := newHouse(t, newFilms(t)).process(t)
 	routes := s.Routes()
-	if len(routes) != 6 {
-		t.Errorf("routes: got %d, want 6", len(routes))
+	if len(routes) != 7 {
+		t.Errorf("routes: got %d, want 7", len(routes))
 	}
 	for _, r := range routes {
-		if r.Needs() != rpc.Operator {
-			t.Errorf("%s: got permission %v, want the operator's", r.Pattern(), r.Needs())
+		want := rpc.Operator
+		if r.Verb() == "GET" {
+			want = rpc.Viewer
+		}
+		if r.Needs() != want {
+			t.Errorf("%s: got permission %v, want %v", r.Pattern(), r.Needs(), want)
 		}
 	}
 	c := there(t, s)
@@ -112,6 +125,7 @@ func calls(ctx context.Context, c *Client) map[string]error {
 	_, show := c.Title(ctx, "ttl_1")
 	return map[string]error{
 		"add source": source, "add title": add, "list": list, "show": show, "remove": c.RemoveTitle(ctx, "ttl_1"),
-		"follow": c.Follow(ctx, "ttl_1", func(Progress) error { return nil }),
+		"remove source": c.RemoveSource(ctx, "src_1"),
+		"follow":        c.Follow(ctx, "ttl_1", func(Progress) error { return nil }),
 	}
 }

@@ -45,7 +45,7 @@ var encodes = sync.OnceValues(func() (e struct{ video, audio []byte }, err error
 	}
 	v := bijou.VideoEncode{
 		Source: realFilm, Stream: p.Video[0], Width: 64, Height: 26, RateNum: 24, RateDen: 1, CRF: 40, MaxBPS: 100_000, SegmentMS: segmentMS,
-		Threads: 1, Target: filepath.Join(dir, "v.mp4"),
+		RuntimeMS: p.RuntimeMS, Threads: 1, Target: filepath.Join(dir, "v.mp4"),
 	}
 	a := bijou.AudioEncode{
 		Source: realFilm, Stream: p.Audio[0], Channels: 1, SampleRate: audioRate, BPS: 32_000, SegmentMS: segmentMS, RuntimeMS: p.RuntimeMS,
@@ -247,6 +247,7 @@ func start(t *testing.T, s *Service) (stop func()) {
 
 // room is what the studio offers to others, here and there.
 type room interface {
+	RemoveSource(ctx context.Context, id bijou.SourceID) error
 	AddSource(ctx context.Context, name string, r io.Reader) (Source, error)
 	AddTitle(ctx context.Context, in AddTitle) (bijou.Title, error)
 	Titles(ctx context.Context, in AllTitles) (bijou.TitlePage, error)
@@ -278,7 +279,7 @@ func add(t *testing.T, r room, name, content string) bijou.TitleID {
 }
 
 func asOperator(t *testing.T) context.Context {
-	return bijou.WithCaller(t.Context(), bijou.Caller{Operator: true})
+	return bijou.WithCaller(t.Context(), bijou.LocalCaller)
 }
 
 // follow follows the work until its end and returns all that was told, and how it ended.

@@ -67,7 +67,7 @@ func (m *maker) video(ctx context.Context, e bijou.VideoEncode) (*bijou.VideoTra
 	if e.Source, err = m.film(ctx); err != nil {
 		return nil, err
 	}
-	e.Target = m.target("video.mp4")
+	e.Target, e.RuntimeMS = m.target("video.mp4"), m.task.RuntimeMS
 	if err := m.s.Films.EncodeVideo(ctx, e, m.encoded); err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func TestARealEncodeIsCutIntoSegmentsThatAddUp(t *testing.T) {
 		codec string
 		rate  int64 // ticks a second
 	}{
-		"video": {made.video, "avc1.640009", 24_000}, // High profile, level 1b
+		"video": {made.video, "avc1.640014", 24_000}, // High profile, level 2: browsers refuse 1b, which the picture would fit
 		"audio": {made.audio, "mp4a.40.2", 48_000},
 	} {
 		p, files, err := packBytes(t, c.raw)

@@ -12,7 +12,7 @@ import (
 
 const (
 	// pipeline is the version of what this room makes of a source. It rises when the same source would give other files.
-	pipeline = 1
+	pipeline = 2
 	// segmentMS is the length of segments: 4 s is short enough to change the rendition in time and long enough for good prediction.
 	segmentMS = 4000
 	// encodeThreads is fixed, since x264's output depends on it and the same film shall give the same bytes on every machine.

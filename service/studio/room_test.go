@@ -324,51 +324,111 @@ func TestRemovingAPublishedTitleLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestATitleThatOthersBelongToIsNotRemoved(t *testing.T) {
+// episode adds an episode of a series.
+func episode(t *testing.T, r room, series string, season, number int) (bijou.Title, error) {
+	t.Helper()
+	file := fmt.Sprintf("s%d e%d.mp4", season, number)
+	return r.AddTitle(asOperator(t), AddTitle{Source: handIn(t, r, file, "film"), Series: series, Season: season, Episode: number})
+}
+
+func TestEpisodesMakeTheirSeriesAndTheLastOneTakesItAlong(t *testing.T) {
 	virtual(t, func(t *testing.T, h *house) {
 		s := h.process(t)
 		start(t, s)
-		series := bijou.Title{ID: "ttl_series", Kind: bijou.Series, Name: "Series", State: bijou.Draft, Added: time.Now()}
-		season := bijou.Title{ID: "ttl_season", Kind: bijou.Season, Name: "First", Parent: "ttl_series", Number: 1, State: bijou.Draft, Added: time.Now()}
-		must(t, "put", errors.Join(h.titles.PutTitle(t.Context(), series), h.titles.PutTitle(t.Context(), season)))
-		episode := AddTitle{Source: handIn(t, s, "e1.mp4", "film"), Kind: bijou.Episode, Parent: "ttl_season", Number: 1}
-		title, err := s.AddTitle(t.Context(), episode)
+		first, err := episode(t, s, "The Show", 0, 1) // of season 1
 		must(t, "add an episode", err)
-		wantKind(t, "remove the series", s.RemoveTitle(t.Context(), "ttl_series"), bijou.Conflict)
-		wantKind(t, "remove the season", s.RemoveTitle(t.Context(), "ttl_season"), bijou.Conflict)
-		title = h.published(t, s, title.ID)
-		// The store lets anything be a parent; a film that is one keeps its files.
-		child := bijou.Title{ID: "ttl_child", Kind: bijou.Episode, Name: "Child", Parent: title.ID, Number: 1, State: bijou.Draft, Added: time.Now()}
-		must(t, "put", h.titles.PutTitle(t.Context(), child))
-		wantKind(t, "remove the episode", s.RemoveTitle(t.Context(), title.ID), bijou.Conflict, "Child")
-		h.settle(t)
-		h.published(t, s, title.ID)
-		if files := h.files(t, title); len(files) != len(named(h.asset(t, title))) {
-			t.Errorf("files of the episode that was not removed: got %v, want all kept", files)
+		season, err := s.Title(t.Context(), first.Parent)
+		must(t, "its season", err)
+		series, err := s.Title(t.Context(), season.Parent)
+		must(t, "its series", err)
+		wantSame(t, "what it is in", []any{first.Kind, first.Number, season.Kind, season.Number, season.Name, series.Kind, series.Name, series.State},
+			[]any{bijou.Episode, 1, bijou.Season, 1, "Season 1", bijou.Series, "The Show", bijou.Draft})
+		first = h.published(t, s, first.ID)
+		for _, id := range []bijou.TitleID{season.ID, series.ID} {
+			above, err := s.Title(t.Context(), id)
+			must(t, "what holds it", err)
+			wantSame(t, "its state once an episode can be played", above.State, bijou.Published)
 		}
-		must(t, "remove the child", s.RemoveTitle(t.Context(), "ttl_child"))
-		for _, id := range []bijou.TitleID{title.ID, "ttl_season", "ttl_series"} {
-			must(t, "remove "+string(id), s.RemoveTitle(t.Context(), id))
-		}
+		second, err := episode(t, s, "the show", 1, 2)
+		must(t, "add the next", err)
+		third, err := episode(t, s, "The Show", 2, 1)
+		must(t, "add one of another season", err)
+		wantSame(t, "season of the next", second.Parent, season.ID)
+		_, err = episode(t, s, "The Show", 1, 2)
+		wantKind(t, "add it again", err, bijou.Conflict, "has an episode 2 already", "s1 e2")
+		wantKind(t, "remove the series", s.RemoveTitle(t.Context(), series.ID), bijou.Conflict)
+		wantKind(t, "remove the season", s.RemoveTitle(t.Context(), season.ID), bijou.Conflict)
+		h.published(t, s, third.ID)
+		h.published(t, s, second.ID)
 		h.settle(t)
-		h.nothingOf(t, title.ID)
+		if files := h.files(t, first); len(files) != len(named(h.asset(t, first))) {
+			t.Errorf("files of an episode after all that: got %v, want all kept", files)
+		}
+		for i, id := range []bijou.TitleID{first.ID, second.ID, third.ID} {
+			_, err := s.Title(t.Context(), series.ID)
+			must(t, fmt.Sprint("the series after ", i, " of its episodes are gone"), err)
+			must(t, "remove an episode", s.RemoveTitle(t.Context(), id))
+			h.settle(t)
+		}
+		h.kept(t, "a series without episodes")
 	})
 }
 
-func TestAnEpisodeNeedsASeason(t *testing.T) {
+func TestAnEpisodeThatIsNoneMakesNoSeries(t *testing.T) {
 	virtual(t, func(t *testing.T, h *house) {
 		s := h.process(t)
 		start(t, s)
-		film := add(t, s, "film.mp4", "film")
-		for parent, kind := range map[bijou.TitleID]bijou.Kind{film: bijou.Invalid, "ttl_none": bijou.NotFound, "rubbish": bijou.Invalid, "": bijou.Invalid} {
-			in := AddTitle{Source: handIn(t, s, "e1.mp4", "film"), Kind: bijou.Episode, Parent: parent, Number: 1}
+		for words, in := range map[string]AddTitle{
+			"from 1: say which":    {Series: "The Show"},
+			"belong to a series":   {Season: 1, Episode: 2},
+			"belong to a series: ": {Episode: 2},
+			"the name is empty":    {Series: " ", Episode: 1},
+			"301 bytes":            {Series: strings.Repeat("x", 301), Episode: 1},
+		} {
+			wantKind(t, words, in.Check("e1.mp4", nil), bijou.Invalid, words)
+			in.Source = handIn(t, s, "e1.mp4", "film")
 			_, err := s.AddTitle(t.Context(), in)
-			wantKind(t, fmt.Sprintf("add an episode of %q", parent), err, kind)
+			wantKind(t, words, err, bijou.Invalid, words)
 		}
-		h.published(t, s, film)
-		h.settle(t)
-		if keys := h.keys(t, bijou.SourcePath); len(keys) > 0 {
-			t.Errorf("sources of what was refused: got %q, want none", keys)
+		_, err := s.AddTitle(t.Context(), AddTitle{Source: handIn(t, s, "e1.mp4", "rubbish"), Series: "The Show", Episode: 1})
+		wantKind(t, "no film", err, bijou.Invalid)
+		h.kept(t, "episodes that are none")
+	})
+}
+
+func TestWhoWaitsIsToldHowManyFilmsAreMadeBefore(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t)
+		var ids []bijou.TitleID
+		for n := range 3 {
+			ids = append(ids, add(t, s, fmt.Sprintf("film-%d.mp4", n), "film"))
+		}
+		ended := make(chan []Progress)
+		for _, id := range ids {
+			go func() {
+				all, err := follow(t, s, id)
+				if err != nil {
+					t.Error(err)
+				}
+				ended <- all
+			}()
+		}
+		synctest.Wait()
+		start(t, s)
+		told := map[bijou.TitleID][]int{}
+		for range ids {
+			all := <-ended
+			for _, p := range all {
+				if b := told[p.Title]; len(b) == 0 || b[len(b)-1] != p.Behind {
+					told[p.Title] = append(b, p.Behind)
+				}
+			}
+		}
+		for i, id := range ids {
+			b := told[id]
+			if b[0] != i || b[len(b)-1] != 0 || !slices.IsSortedFunc(b, func(x, y int) int { return y - x }) {
+				t.Errorf("film %d is told that it waits behind %v, want %d at first, ever fewer, and none in the end", i, b, i)
+			}
 		}
 	})
 }

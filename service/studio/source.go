@@ -47,7 +47,7 @@ func (s *Service) AddSource(ctx context.Context, name string, r io.Reader) (Sour
 	src.Bytes, src.SHA256 = blob.Size, hex.EncodeToString(sum.Sum(nil))
 	if src.Bytes == 0 {
 		s.drop(ctx, src.ID)
-		return Source{}, fmt.Errorf("%q is empty: it has 0 bytes; copy the file again from where it comes from: %w", name, bijou.Invalid)
+		return Source{}, emptyFile(name)
 	}
 	note, err := json.Marshal(src)
 	if err != nil {
@@ -58,6 +58,31 @@ func (s *Service) AddSource(ctx context.Context, name string, r io.Reader) (Sour
 		return Source{}, fmt.Errorf("take in %q: %w", name, err)
 	}
 	return src, nil
+}
+
+func emptyFile(name string) error {
+	return fmt.Errorf("%q is empty: it has 0 bytes; copy the file again from where it comes from: %w", name, bijou.Invalid)
+}
+
+// RemoveSource removes a source of which no title is being made. It fails with NotFound for an unknown one, and with Conflict for one that is in use.
+func (s *Service) RemoveSource(ctx context.Context, id bijou.SourceID) error {
+	if bijou.CheckID(id, bijou.SourcePrefix) != nil {
+		return fmt.Errorf("source %.80q is not here: %w", id, bijou.NotFound)
+	}
+	if _, err := s.source(ctx, id); err != nil {
+		return err
+	}
+	s.sources.Lock()
+	defer s.sources.Unlock()
+	needed, err := s.needed(ctx)
+	if err != nil {
+		return err
+	}
+	if needed[id] {
+		return fmt.Errorf("source %s is in use: a title is being made of it: %w", id, bijou.Conflict)
+	}
+	s.drop(ctx, id)
+	return nil
 }
 
 // maxFileName bounds a file's name in bytes, as most file systems do: the film gets its name back while it is worked on.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -152,8 +154,7 @@ func TestWhatNoTitleCanBeMadeOfIsRefusedInWordsThatNameItAndNotKept(t *testing.T
 		{"a text track that is none", film, text, func(in *AddTitle) { in.Text[0].Kind = bijou.Audio }, []string{"film.srt", "audio"}},
 		{"an original language that is none", film, text, func(in *AddTitle) { in.Language = "!" }, []string{"language tag"}},
 		{"a name with a newline", film, text, func(in *AddTitle) { in.Name = "two\nlines" }, []string{"two", "control character"}},
-		{"a kind without a film", film, text, func(in *AddTitle) { in.Kind = bijou.Series }, []string{"series", "film"}},
-		{"an episode without a season", film, text, func(in *AddTitle) { in.Kind = bijou.Episode }, []string{"parent"}},
+		{"an episode without a number", film, text, func(in *AddTitle) { in.Series = "Show" }, []string{"an episode needs its number"}},
 		{"an age that is none", film, text, func(in *AddTitle) { in.Maturity.Age = 99 }, []string{"99"}},
 	} {
 		virtual(t, func(t *testing.T, h *house) {
@@ -183,7 +184,7 @@ func TestASourceBelongsToOneTitle(t *testing.T) {
 		other := handIn(t, s, "other.mp4", "film")
 		_, err = s.AddTitle(t.Context(), AddTitle{Source: other, Text: []TextSource{{Source: text, Language: "en"}}})
 		wantKind(t, "add another with the same text track", err, bijou.Conflict, string(text))
-		_, err = s.AddTitle(t.Context(), AddTitle{Source: film, Kind: bijou.Series})
+		_, err = s.AddTitle(t.Context(), AddTitle{Source: film, Season: 1})
 		wantKind(t, "add it again in a way that is refused", err, bijou.Invalid)
 		_, err = s.AddTitle(t.Context(), AddTitle{Source: other, Text: []TextSource{{Source: film, Language: "en"}}})
 		wantKind(t, "add another with the film as text track", err, bijou.Invalid)
@@ -194,6 +195,66 @@ func TestASourceBelongsToOneTitle(t *testing.T) {
 		_, err = s.AddTitle(t.Context(), AddTitle{Source: "../../etc/passwd"})
 		wantKind(t, "add what is no identifier", err, bijou.Invalid)
 	})
+}
+
+func TestASourceIsTakenBackUnlessATitleIsMadeOfIt(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		s := h.process(t)
+		idle, used := handIn(t, s, "idle.mp4", "film"), handIn(t, s, "used.mp4", "film")
+		title, err := s.AddTitle(t.Context(), AddTitle{Source: used})
+		must(t, "add", err)
+		must(t, "take back what is not used", s.RemoveSource(t.Context(), idle))
+		wantKind(t, "take it back again", s.RemoveSource(t.Context(), idle), bijou.NotFound, string(idle))
+		wantKind(t, "take back what is used", s.RemoveSource(t.Context(), used), bijou.Conflict, string(used))
+		wantKind(t, "take back what is no identifier", s.RemoveSource(t.Context(), "../x"), bijou.NotFound)
+		wantSame(t, "blobs of sources", len(h.keys(t, bijou.SourcePath)), 2)
+		start(t, s)
+		h.published(t, s, title.ID)
+	})
+}
+
+func TestARequestIsCheckedBeforeItsFilesAreHandedIn(t *testing.T) {
+	good := func() AddTitle {
+		return AddTitle{Name: "Alpha", Year: 2001, Text: []TextSource{{Language: "en", Kind: bijou.Captions}}}
+	}
+	if err := good().Check("film.mp4", []string{"en.srt"}); err != nil {
+		t.Errorf("a good request: got %v", err)
+	}
+	for words, change := range map[string]func(*AddTitle){
+		"year 99999":               func(in *AddTitle) { in.Year = 99999 },
+		"age 200":                  func(in *AddTitle) { in.Maturity.Age = 200 },
+		"rating has 40 characters": func(in *AddTitle) { in.Maturity.Label = strings.Repeat("x", 40) },
+		"is 301 bytes long":        func(in *AddTitle) { in.Name = strings.Repeat("x", 301) },
+		"synopsis has 4001":        func(in *AddTitle) { in.Synopsis = strings.Repeat("x", 4001) },
+		"credit has 1001":          func(in *AddTitle) { in.Credit = strings.Repeat("x", 1001) },
+		"it has 21 genres":         func(in *AddTitle) { in.Genres = make([]string, 21) },
+		`"Klingonese" is not a`:    func(in *AddTitle) { in.Language = "Klingonese" },
+		`"en.srt": "x" is not a`:   func(in *AddTitle) { in.Text[0].Language = "x" },
+		`kind "audio" is none`:     func(in *AddTitle) { in.Text[0].Kind = bijou.Audio },
+	} {
+		in := good()
+		change(&in)
+		wantKind(t, words, in.Check("film.mp4", []string{"en.srt"}), bijou.Invalid, words)
+	}
+	wantKind(t, "the film's name", good().Check(`a\b.mp4`, []string{"en.srt"}), bijou.Invalid, "folders")
+	wantKind(t, "the text's name", good().Check("film.mp4", []string{"a\nb"}), bijou.Invalid, "control character")
+}
+
+func TestFilesAreLookedIntoWhereTheyAre(t *testing.T) {
+	f := newFilms(t)
+	dir := t.TempDir()
+	put := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		must(t, "write", os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	film, text := put("film.mp4", "film"), put("en.srt", subtitles)
+	must(t, "good files", CheckFiles(t.Context(), f, film, []string{text}))
+	wantKind(t, "no film", CheckFiles(t.Context(), f, put("notes.mp4", "rubbish"), nil), bijou.Invalid, "notes.mp4 is no film")
+	wantKind(t, "sound alone", CheckFiles(t.Context(), f, put("sound.mp4", "sound-only"), nil), bijou.Invalid, "sound.mp4", "no moving picture")
+	wantKind(t, "no bytes", CheckFiles(t.Context(), f, put("zero.mp4", ""), nil), bijou.Invalid, "zero.mp4", "0 bytes")
+	wantKind(t, "no text", CheckFiles(t.Context(), f, film, []string{put("no.srt", "nothing to read")}), bijou.Invalid, "no.srt")
+	wantKind(t, "no file", CheckFiles(t.Context(), f, film, []string{filepath.Join(dir, "none.srt")}), bijou.Invalid, "none.srt")
 }
 
 func TestASourceThatNobodyAsksForGoesAfterADay(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/wire/captions"
 )
 
 // AddTitle probes the film that was handed in, adds its title as a draft, and has its renditions made. Once it returns, the work goes on
@@ -68,29 +70,11 @@ func (s *Service) undo(ctx context.Context, work []bijou.Work) {
 	}
 }
 
-// checkParent sees that an episode's season is there. Only a season holds episodes, so what has a film of its own never has children.
-func (s *Service) checkParent(ctx context.Context, t bijou.Title) error {
-	if t.Parent == "" {
-		return nil
-	}
-	parent, err := s.Editor.AnyTitle(ctx, t.Parent)
-	if err != nil {
-		return fmt.Errorf("add %q: its parent: %w", t.Name, err)
-	}
-	if parent.Kind != bijou.Season {
-		return fmt.Errorf("add %q: its parent %s is a %s: name a season: %w", t.Name, t.Parent, parent.Kind, bijou.Invalid)
-	}
-	return nil
-}
-
 // prepare looks into the files and returns the title and its work.
 func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.Title, []bijou.Work, error) {
 	now := s.Now().UTC()
 	t, err := draft(in, src.Name, now)
 	if err != nil {
-		return t, nil, err
-	}
-	if err := s.checkParent(ctx, t); err != nil {
 		return t, nil, err
 	}
 	sides, err := s.sides(ctx, in.Text)
@@ -100,6 +84,13 @@ func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.T
 	probe, err := s.probe(ctx, src)
 	if err != nil {
 		return t, nil, err
+	}
+	if t.Kind == bijou.Episode {
+		season, err := s.Editor.SeasonOf(ctx, in.Series, max(1, in.Season))
+		if err != nil {
+			return t, nil, err
+		}
+		t.Parent = season.ID
 	}
 	work, err := newPlan(t, src, probe, sides, now)
 	return t, work, err
@@ -115,20 +106,98 @@ func draft(in AddTitle, file string, now time.Time) (bijou.Title, error) {
 		}
 	}
 	t := bijou.Title{
-		ID: bijou.NewID[bijou.TitleID](bijou.TitlePrefix), Kind: in.Kind, Parent: in.Parent, Number: in.Number, Name: strings.TrimSpace(in.Name),
+		ID: bijou.NewID[bijou.TitleID](bijou.TitlePrefix), Kind: bijou.Film, Name: strings.TrimSpace(in.Name),
 		Synopsis: in.Synopsis, Year: in.Year, Maturity: in.Maturity, Language: lang, Genres: in.Genres, Credit: in.Credit,
 		State: bijou.Draft, Added: now, Updated: now,
-	}
-	if t.Kind == "" {
-		t.Kind = bijou.Film
 	}
 	if t.Name == "" {
 		t.Name = nameOf(file)
 	}
-	if t.Kind != bijou.Film && t.Kind != bijou.Episode {
-		return bijou.Title{}, fmt.Errorf("add %q: a %s has no film of its own: add its episodes: %w", t.Name, t.Kind, bijou.Invalid)
+	switch {
+	case in.Series != "":
+		t.Kind, t.Number = bijou.Episode, in.Episode
+		if err := bijou.CheckName(in.Series); err != nil {
+			return t, fmt.Errorf("series: %w", err)
+		}
+		if in.Season < 0 || in.Episode < 1 {
+			return t, fmt.Errorf("add %q: an episode needs its number within its season, from 1: say which it is: %w", t.Name, bijou.Invalid)
+		}
+	case in.Season != 0 || in.Episode != 0:
+		return t, fmt.Errorf("add %q: a season and an episode belong to a series: name it: %w", t.Name, bijou.Invalid)
 	}
-	return t, t.Check()
+	held := t
+	if t.Kind == bijou.Episode {
+		held.Parent = t.ID // stands for its season, which is found or made when the film is known to be good
+	}
+	return t, held.Check()
+}
+
+// Check refuses, as Invalid, what AddTitle refuses of a request before it looks into any file: so that nobody hands in a film in vain.
+// film and texts are the files' names.
+func (in AddTitle) Check(film string, texts []string) error {
+	for _, name := range append([]string{film}, texts...) {
+		if err := checkFileName(name); err != nil {
+			return err
+		}
+	}
+	for i, x := range in.Text {
+		if _, err := x.checked(texts[i]); err != nil {
+			return err
+		}
+	}
+	_, err := draft(in, film, time.Time{})
+	return err
+}
+
+// checked returns the text track with its language in the usual form. It fails with Invalid for one that cannot be. file is its file's name.
+func (x TextSource) checked(file string) (_ TextSource, err error) {
+	if x.Language, err = canonical(x.Language); err != nil {
+		return x, fmt.Errorf("text track %q: %w", file, err)
+	}
+	switch x.Kind {
+	case "":
+		x.Kind = bijou.Subtitles
+	case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
+	default:
+		return x, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", file, x.Kind, bijou.Invalid)
+	}
+	return x, nil
+}
+
+// CheckFiles refuses, as Invalid, a film and text tracks of which no title can be made. It looks into the files where they are.
+func CheckFiles(ctx context.Context, films bijou.FilmTool, film string, texts []string) error {
+	for _, path := range texts {
+		if err := checkText(path); err != nil {
+			return err
+		}
+	}
+	info, err := os.Stat(film)
+	if err == nil && info.Size() == 0 {
+		return emptyFile(filepath.Base(film))
+	}
+	_, err = probe(ctx, films, film)
+	return err
+}
+
+func checkText(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return unreadable(path, err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxText+1))
+	if err != nil {
+		return unreadable(path, err)
+	}
+	if len(raw) == 0 {
+		return emptyFile(filepath.Base(path))
+	}
+	_, err = captions.ToWebVTT(raw, path)
+	return err
+}
+
+func unreadable(path string, err error) error {
+	return fmt.Errorf("%s cannot be read (%w): check the name and the rights: %w", path, err, bijou.Invalid)
 }
 
 // fileEnding matches names that end as files do: "film.mp4", and not "Dr. Strangelove".
@@ -156,15 +225,8 @@ func (s *Service) sides(ctx context.Context, in []TextSource) ([]side, error) {
 		if err != nil {
 			return nil, err
 		}
-		if x.Language, err = canonical(x.Language); err != nil {
-			return nil, fmt.Errorf("text track %q: %w", src.Name, err)
-		}
-		switch x.Kind {
-		case "":
-			x.Kind = bijou.Subtitles
-		case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
-		default:
-			return nil, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", src.Name, x.Kind, bijou.Invalid)
+		if x, err = x.checked(src.Name); err != nil {
+			return nil, err
 		}
 		if _, err := s.text(ctx, src); err != nil {
 			return nil, err
@@ -184,9 +246,14 @@ func (s *Service) probe(ctx context.Context, src Source) (bijou.Probe, error) {
 	if err != nil {
 		return bijou.Probe{}, err
 	}
-	p, err := s.Films.Probe(ctx, path)
+	return probe(ctx, s.Films, path)
+}
+
+// probe looks into the film. It fails with Invalid for one without a picture.
+func probe(ctx context.Context, films bijou.FilmTool, path string) (bijou.Probe, error) {
+	p, err := films.Probe(ctx, path)
 	if err == nil && len(p.Video) == 0 {
-		err = fmt.Errorf("%q has no moving picture: add a film: %w", src.Name, bijou.Invalid)
+		err = fmt.Errorf("%q has no moving picture: add a film: %w", filepath.Base(path), bijou.Invalid)
 	}
 	return p, err
 }
@@ -219,9 +286,6 @@ func (s *Service) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 	if of.Asset == "" {
 		return s.withdraw(ctx, id)
 	}
-	if err := s.childless(ctx, t); err != nil {
-		return err
-	}
 	// The intent is durable before the title goes, so that no kill leaves files that nobody knows of.
 	order := task{Sources: sourcesOf(ws), Withdraw: true}
 	if err := s.discard(ctx, of, order); err != nil {
@@ -233,15 +297,6 @@ func (s *Service) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 	s.stopSteps(id)
 	// Work that ended in between has all work of the title forgotten, this too. Once the title is gone, nothing ends well any more.
 	return s.discard(ctx, of, order)
-}
-
-// childless fails with Conflict for a title that others name as their parent.
-func (s *Service) childless(ctx context.Context, t bijou.Title) error {
-	page, err := s.Editor.AllTitles(ctx, bijou.TitleQuery{Parent: t.ID, Limit: 1})
-	if err == nil && len(page.Titles) > 0 {
-		err = fmt.Errorf("remove %q: %q belongs to it: remove what belongs to it first: %w", t.Name, page.Titles[0].Name, bijou.Conflict)
-	}
-	return err
 }
 
 // withdraw takes the title out of the catalogue. One that is gone already is no failure.
@@ -283,6 +338,9 @@ func (s *Service) Follow(ctx context.Context, id bijou.TitleID, send func(Progre
 		}
 		ws = slices.DeleteFunc(ws, func(w bijou.Work) bool { return w.Step == stepDiscard })
 		p := progressOf(t, ws, s.Now())
+		if p.Behind, err = s.behind(ctx, t, ws); err != nil {
+			return err
+		}
 		p.Progress = max(p.Progress, last.Progress) // a step that is begun again is no step back for who watches the bar
 		elapsed := p.Elapsed
 		if p.Elapsed = 0; p != last {
@@ -300,4 +358,27 @@ func (s *Service) Follow(ctx context.Context, id bijou.TitleID, send func(Progre
 		case <-tick.C:
 		}
 	}
+}
+
+// behind returns how many films are made before a title of which nothing is begun. Steps are leased in the order in which they were added.
+func (s *Service) behind(ctx context.Context, t bijou.Title, ws []bijou.Work) (n int, err error) {
+	begun := func(w bijou.Work) bool { return w.State != bijou.WorkWaiting }
+	if t.State != bijou.Draft || len(ws) == 0 || slices.ContainsFunc(ws, begun) {
+		return 0, nil
+	}
+	queue, err := s.Work.Unfinished(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range queue[:max(0, slices.Index(queue, t.ID))] {
+		other, err := s.Editor.AnyTitle(ctx, id)
+		switch {
+		case errors.Is(err, bijou.NotFound): // only its files are still to go
+		case err != nil:
+			return 0, err
+		case other.State == bijou.Draft:
+			n++
+		}
+	}
+	return n, nil
 }

@@ -27,6 +27,7 @@ type measurement struct {
 var measurements = []measurement{
 	{"walk", "Start, size and idling of the one binary", walk},
 	{"appliance", "The appliance beside nginx", appliance},
+	{"facts", "Facts, and the log that keeps them", facts},
 }
 
 // bench is what measurements share.

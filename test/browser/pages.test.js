@@ -1,23 +1,11 @@
 // What the pages show, to whom, and how.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { accessible } from './harness/accessible.js';
 import { launch, open, place, playedFrom, playedTo, serviceAway, signUp, watch } from './harness/browser.js';
 import { makeLibrary } from './harness/library.js';
 import { Service } from './harness/service.js';
-
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-/** accessible asserts that a page keeps WCAG 2.2 AA as far as a program can tell. */
-async function accessible(page, what) {
-  // Through the debugger, which the content security policy does not bind.
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() =>
-    globalThis.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-  assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(' ')}`), [], what);
-}
 
 describe('pages', { timeout: 300_000 }, () => {
   let library;

@@ -222,6 +222,8 @@ describe('watching', { timeout: 600_000 }, () => {
     const page = await open(await browser.newContext(), service.address);
     const facts = [];
     page.on('request', (r) => r.url().endsWith('/api/v1/facts') && facts.push(...JSON.parse(r.postData()).facts));
+    const told = new Set();
+    page.on('request', (r) => /\.m4s\?/.test(r.url()) && told.add(new URL(r.url()).searchParams.get('CMCD')));
     await watch(page);
     await playedTo(page, 6);
     await page.keyboard.press('k');
@@ -238,6 +240,16 @@ describe('watching', { timeout: 600_000 }, () => {
     assert.deepEqual(seqs, seqs.map((_, i) => i + 1), 'facts are numbered from 1 without a gap');
     assert.ok(facts.find((f) => f.kind === 'first_frame').duration_ms > 0);
     assert.ok(facts.find((f) => f.kind === 'rate').bps > 0 && facts.find((f) => f.kind === 'rate').height === 240);
+    const boxes = JSON.parse(await service.command('appliance', 'list', '--output', 'json')).map((a) => a.appliance.id);
+    for (const f of facts.filter((f) => f.kind !== 'start')) assert.ok(boxes.includes(f.appliance), `${f.kind} names the appliance ${f.appliance}, want one of ${boxes}`);
+    assert.ok(facts.every((f) => f.player === 'bijou-web/1'), 'every fact names its player');
+    const once = new Map(facts.map((f) => [f.seq, f]));
+    const played = [...once.values()].reduce((sum, f) => sum + (f.played_ms ?? 0), 0);
+    // Six seconds from the start, and from nine tenths of the film to its end.
+    assert.ok(played > 18_000 && played < 27_000, `pictures moved for ${played} ms, want about 21,000`);
+    const [{ session, title }] = facts;
+    assert.ok(told.size > 0, 'no segment is asked for with CMCD');
+    for (const cmcd of told) assert.ok(cmcd.includes(`sid="${session}"`) && cmcd.includes(`cid="${title}"`), `a segment is asked for with ${cmcd}`);
     page.clean();
   });
 });

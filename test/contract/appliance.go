@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -50,6 +51,12 @@ func RevocationStore(t *testing.T, open func(t *testing.T) bijou.RevocationStore
 			must(t, "list", err)
 			if len(got) != len(want) || len(want) > 0 && !cmp.Equal(got, want) {
 				t.Errorf("at %s: got %v, want %v", now, got, want)
+			}
+			for _, r := range []bijou.Revocation{a, b, {Session: "ply_c"}} {
+				in := slices.ContainsFunc(want, func(w bijou.Revocation) bool { return w.Session == r.Session })
+				if revoked, err := s.Revoked(t.Context(), r.Session, now); err != nil || revoked != in {
+					t.Errorf("%s at %s: revoked is %v (%v), want %v", r.Session, now, revoked, err, in)
+				}
 			}
 		}
 	})

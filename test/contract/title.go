@@ -17,6 +17,8 @@ func TitleStore(t *testing.T, open func(t *testing.T) bijou.TitleStore) {
 	run(t, open, "AnUnknownTitleIsNotFound", titleUnknown)
 	run(t, open, "PagesComeNewestFirstAndMissNothing", titlePages)
 	run(t, open, "PagesOfAStateAndOfAParent", titleFilters)
+	run(t, open, "TitlesAreFoundByWordsOfWhatIsToldOfThem", titleWords)
+	run(t, open, "PagesOfTitlesWithoutAParent", titleTop)
 	run(t, open, "APageThatCannotBeIsInvalid", titleBadPages)
 	run(t, open, "ATitleWithChildrenStays", titleRemove)
 	run(t, open, "ManyPutAtOnce", titleTogether)
@@ -190,6 +192,42 @@ func titleFilters(t *testing.T, s bijou.TitleStore) {
 		}
 		wantSame(t, fmt.Sprintf("titles of %+v", q), got, unique)
 	}
+}
+
+func titleWords(t *testing.T, s bijou.TitleStore) {
+	one, two, three := film(1), film(2), film(3)
+	one.Name, one.Synopsis, one.Genres, one.Year = "Amélie from Montmartre", "She sets out to mend lives.", []string{"Comedy", "Ünusual"}, 2001
+	two.Name, two.Credit, two.State = "100% STRASSE_'\"\\", "Made by ﬁlm & Co", bijou.Published
+	three.Name, three.Synopsis, three.Kind, three.State = "千と千尋の神隠し", "A bathhouse. She works.", bijou.Series, bijou.Published
+	for _, v := range []bijou.Title{one, two, three} {
+		putTitle(t, s, v)
+	}
+	season := child(4, bijou.Season, three.ID)
+	season.Name = "Season she"
+	putTitle(t, s, season)
+	for words, want := range map[string][]bijou.Title{
+		"amelie": {one}, "AMÉLIE": {one}, "montmartre amélie": {one}, "mont lie": {one}, "comedy 2001": {one}, "unusual": {one}, "2001 2002": nil,
+		"%": {two}, "100%": {two}, "_": {two}, "'": {two}, "\"": {two}, "\\": {two}, "straße": {two}, "film &": {two}, "千尋": {three}, "千 神": {three},
+		"she": {three, one}, " She\twORKs ": {three}, "season": nil, "amelie 100%": nil, "*": nil, "": {season, three, two, one}, " ": {season, three, two, one},
+	} {
+		wantSame(t, fmt.Sprintf("titles with %q", words), pages(t, s, bijou.TitleQuery{Words: words, Limit: 1}), want)
+	}
+	wantSame(t, "published titles with e", pages(t, s, bijou.TitleQuery{Words: "e", State: bijou.Published, Limit: 9}), []bijou.Title{three, two})
+	one.Name = "Another"
+	putTitle(t, s, one)
+	wantSame(t, "titles with the former name", pages(t, s, bijou.TitleQuery{Words: "amelie", Limit: 9}), nil)
+	wantSame(t, "titles with the new name", pages(t, s, bijou.TitleQuery{Words: "anoth", Limit: 9}), []bijou.Title{one})
+}
+
+func titleTop(t *testing.T, s bijou.TitleStore) {
+	series := film(1)
+	series.Kind = bijou.Series
+	season := child(2, bijou.Season, series.ID)
+	other := film(3)
+	for _, v := range []bijou.Title{series, season, other} {
+		putTitle(t, s, v)
+	}
+	wantSame(t, "titles without a parent", pages(t, s, bijou.TitleQuery{Top: true, Limit: 1}), []bijou.Title{other, series})
 }
 
 func titleBadPages(t *testing.T, s bijou.TitleStore) {

@@ -46,6 +46,7 @@ type Service struct {
 	Shape   Shape
 	cmd     *exec.Cmd
 	log     *text
+	said    *text         // on standard output
 	ended   chan struct{} // closed when the process has ended
 }
 
@@ -98,7 +99,7 @@ func (s Shape) Start(t testing.TB, o Options) *Service {
 // Launch is as Start, for who has no test at hand. The caller has to end the service.
 func (s Shape) Launch(program string, o Options) (*Service, error) {
 	args := append(append(append([]string{}, o.Via...), program), append(s.Command(o.DataDir), o.Args...)...)
-	sv := &Service{DataDir: o.DataDir, Shape: s, cmd: exec.Command(args[0], args[1:]...), log: &text{}, ended: make(chan struct{})}
+	sv := &Service{DataDir: o.DataDir, Shape: s, cmd: exec.Command(args[0], args[1:]...), log: &text{}, said: &text{}, ended: make(chan struct{})}
 	out, in := io.Pipe()
 	sv.cmd.Env, sv.cmd.Stdout, sv.cmd.Stderr = Environ(o.Env...), in, sv.log
 	if err := sv.cmd.Start(); err != nil {
@@ -108,6 +109,7 @@ func (s Shape) Launch(program string, o Options) (*Service, error) {
 	go func() {
 		lines := bufio.NewScanner(out)
 		for lines.Scan() { // to the end, so that the process never waits for us
+			fmt.Fprintln(sv.said, lines.Text()) // a buffer takes all
 			if address, ok := strings.CutPrefix(lines.Text(), "Bijou is ready: "); ok {
 				ready <- address
 			}
@@ -133,6 +135,9 @@ func (s *Service) PID() int { return s.cmd.Process.Pid }
 
 // Log returns what the service has written of itself so far.
 func (s *Service) Log() string { return s.log.String() }
+
+// Said returns what the service has printed for a person so far.
+func (s *Service) Said() string { return s.said.String() }
 
 // Kill ends the service at once, as a power cut does to a process.
 func (s *Service) Kill(t testing.TB) {

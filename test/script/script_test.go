@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"bijou/test/harness"
 
@@ -40,8 +43,8 @@ func TestTheCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname,
-			"cut": cut, "flip": flip,
+			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname, "until": until,
+			"cut": cut, "flip": flip, "token": token, "identifier": identifier,
 		},
 	})
 }
@@ -71,17 +74,34 @@ func makeFilms(t *testing.T) string {
 	write("film.mp4", whole)
 	write("new\nline.mp4", whole)
 	write(`up\..\film.mp4`, whole)
+	harness.FFmpeg(t, "-stream_loop", "14", "-i", film, "-c", "copy", at("long.mp4"))
 	write("index-first.mp4", whole[:len(whole)/2]) // its index says what is missing
 	harness.FFmpeg(t, "-i", film, "-c", "copy", "-movflags", "-faststart", at("index-last.mp4"))
 	write("index-last.mp4", read(at("index-last.mp4"))[:len(whole)/2]) // its index is missing
 	harness.FFmpeg(t, "-i", film, "-c", "copy", at("cut.mkv"))
 	write("cut.mkv", read(at("cut.mkv"))[:len(whole)/2])
 	harness.FFmpeg(t, "-i", film, "-vn", "-c", "copy", at("sound.mp4"))
+	makeOdd(t, at)
 	write("text.mp4", []byte("This is not a film.\n"))
 	write("zero.mp4", nil)
 	write("good.srt", []byte("1\n00:00:01,000 --> 00:00:02,000\nHello\n"))
 	write("none.srt", []byte("There is nothing to read here.\n"))
 	return dir
+}
+
+// makeOdd makes films that are whole and odd.
+func makeOdd(t *testing.T, at func(string) string) {
+	t.Helper()
+	small := func(seconds, size string) []string {
+		return []string{"-f", "lavfi", "-i", "testsrc2=size=" + size + ":rate=15:duration=" + seconds}
+	}
+	tone := []string{"-f", "lavfi", "-i", "sine=frequency=330:duration=5"}
+	vp8 := []string{"-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"}
+	make := func(args ...[]string) { harness.FFmpeg(t, slices.Concat(args...)...) }
+	make(small("1", "64x64"), tone, vp8, []string{at("long-sound.webm")})
+	make(tone, []string{"-itsoffset", "2"}, small("3", "64x64"), vp8, []string{at("late.mkv")})
+	make(small("1", "2x2"), []string{at("tiny.mp4")})
+	make(small("2", "64x64"), vp8, []string{"-f", "webm", "-live", "1", at("live.webm")})
 }
 
 // refuse runs a command that must fail: refuse STATUS PROGRAM ARGUMENT… It wants that exit status, nothing on standard output, and exactly
@@ -121,10 +141,30 @@ func checkRefusal(ts *testscript.TestScript, args []string, want, got int, out, 
 	}
 }
 
-// clean wants no title and no file of a film in the data directory.
+// until runs a command again and again until what it prints matches: until PATTERN PROGRAM ARGUMENT…
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN PROGRAM ARGUMENT…")
+	}
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for end := time.Now().Add(time.Minute); ; {
+		if err := ts.Exec(args[1], args[2:]...); err == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%q prints %q at last, want %s", args[1:], ts.ReadFile("stdout"), args[0])
+		}
+	}
+}
+
+// clean wants no title and no file of a film in the data directory, or no directory.
 func clean(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: clean")
+	}
+	if _, err := os.Stat(ts.Getenv("DATA")); os.IsNotExist(err) {
+		return
 	}
 	if titles := allTitles(ts); len(titles) != 0 {
 		ts.Fatalf("there are titles, want none: %+v", titles)
@@ -237,6 +277,39 @@ func stranger(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	checkRefusal(ts, args[1:], want, cmd.ProcessState.ExitCode(), out.String(), said.String())
 	ts.Check(os.WriteFile(ts.MkAbs("said"), said.Bytes(), 0o600))
+}
+
+// token asks a service as a program does: token ADDRESS FILE STATUS METHOD PATH, with the token in the file. It wants that status, and leaves the
+// answer as the standard output.
+func token(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 5 {
+		ts.Fatalf("usage: token ADDRESS FILE STATUS METHOD PATH")
+	}
+	c := harness.Client{Base: "http://" + args[0], Token: strings.TrimSpace(ts.ReadFile(args[1]))}
+	a, err := c.Try(args[3], args[4], nil, nil)
+	ts.Check(err)
+	if strconv.Itoa(a.Status) != args[2] {
+		ts.Fatalf("%s %s: status %d, want %s: %s", args[3], args[4], a.Status, args[2], a.Body)
+	}
+	_, err = ts.Stdout().Write(a.Body)
+	ts.Check(err)
+}
+
+// identifier puts the last word of what was printed that begins with tok_ into $ID.
+func identifier(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: identifier")
+	}
+	id := ""
+	for word := range strings.FieldsSeq(ts.ReadFile("stdout")) {
+		if strings.HasPrefix(word, "tok_") {
+			id = word
+		}
+	}
+	if id == "" {
+		ts.Fatalf("nothing that begins with tok_ was printed")
+	}
+	ts.Setenv("ID", id)
 }
 
 // badname is refuse for the film whose name has a newline in it, which no script can write.

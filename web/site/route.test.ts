@@ -13,6 +13,13 @@ test.each([
   ['/watch/..%2Fapi', { name: 'missing' }],
   ['/title/ast_abc', { name: 'missing' }],
   ['/nothing', { name: 'missing' }],
+  ['/operate', { name: 'operate', part: 'users' }],
+  ['/operate/', { name: 'operate', part: 'users' }],
+  ['/operate/audit', { name: 'operate', part: 'audit' }],
+  ['/operate/welcome', { name: 'operate', part: 'welcome' }],
+  ['/operate/signed-on', { name: 'operate', part: 'signed-on' }],
+  ['/operate/nothing', { name: 'missing' }],
+  ['/operate/users/more', { name: 'missing' }],
 ])('%s shows the page it names', (path, want) => expect(pageOf(path)).toEqual(want));
 
 test.each([
@@ -24,4 +31,5 @@ test.each([
   ['?to=watch%2Fttl_abc', '/'],
   ['?to=javascript%3Aalert(1)', '/'],
   ['?to=%2Fsign-in', '/'],
+  ['?to=%2Foperate', '/'],
 ])('a sign-in with %s leads to %s and never off the site', (search, want) => expect(returnPath(search)).toBe(want));

@@ -6,7 +6,13 @@ export type Page =
   | { name: 'watch'; id: string }
   | { name: 'sign-in' }
   | { name: 'sign-up' }
+  | { name: 'operate'; part: OperatePart }
   | { name: 'missing' };
+
+/** What the pages show to who runs the service. */
+export type OperatePart = 'users' | 'audit' | 'welcome' | 'signed-on';
+
+const operateParts: readonly string[] = ['users', 'audit', 'welcome', 'signed-on'] satisfies OperatePart[];
 
 const titleID = /^ttl_[0-9a-z]{1,64}$/;
 
@@ -16,8 +22,11 @@ export function pageOf(path: string): Page {
   if (second === undefined) {
     if (first === '') return { name: 'home' };
     if (first === 'sign-in' || first === 'sign-up') return { name: first };
+    if (first === 'operate') return { name: 'operate', part: 'users' };
   } else if (rest.length === 0 && (first === 'title' || first === 'watch') && titleID.test(second)) {
     return { name: first, id: second };
+  } else if (rest.length === 0 && first === 'operate' && operateParts.includes(second)) {
+    return { name: 'operate', part: second as OperatePart };
   }
   return { name: 'missing' };
 }

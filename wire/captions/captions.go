@@ -29,18 +29,19 @@ type cue struct {
 }
 
 // ToWebVTT returns the subtitles of a file as WebVTT in UTF-8, in order of time. Italics, bold, underline and the names of speakers stay;
-// other styling goes. Text that is not UTF-8 or UTF-16 is read as Windows-1252. Cues without text or without length are left out.
+// other styling goes. Text that is not UTF-8 or UTF-16 is read as Windows-1252
+// where it can have been written in it. Cues without text or without length are left out.
 //
-// It fails with Invalid, in a sentence that begins with the name's last part, for a file that is longer than MaxBytes, is no text, has no cue,
+// It fails with Invalid, in a sentence that begins with the name's last part, for a file that is longer than MaxBytes, is no text or in another character set, has no cue,
 // or has a time that is negative, beyond 100 hours, unreadable, or before its cue's beginning.
 func ToWebVTT(raw []byte, name string) ([]byte, error) {
 	name = shown(name)
 	if len(raw) > MaxBytes {
 		return nil, fmt.Errorf("%s is %d bytes long: subtitles may have %d at most: %w", name, len(raw), MaxBytes, bijou.Invalid)
 	}
-	text, ok := decode(raw)
-	if !ok {
-		return nil, fmt.Errorf("%s is no text: give subtitles as SubRip (.srt), WebVTT (.vtt), SubStation Alpha (.ass) or TTML: %w", name, bijou.Invalid)
+	text, err := decode(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w: %w", name, err, bijou.Invalid)
 	}
 	cues, err := parse(text)
 	if err != nil {

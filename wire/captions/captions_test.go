@@ -77,7 +77,7 @@ func TestEachKindOfSubtitlesBecomesTheSameWebVTT(t *testing.T) {
 }
 
 func TestEachCharacterSetIsRead(t *testing.T) {
-	const cue = "1\r\n00:00:01,000 --> 00:00:02,000\r\nÆrlig “å” – Žižek €\r\n"
+	const cue = "1\r\n00:00:01,000 --> 00:00:02,000\r\nÄäni “ja” – šokki Žižek €\r\n"
 	utf16 := func(big, mark bool) []byte {
 		var b []byte
 		text := cue
@@ -93,13 +93,13 @@ func TestEachCharacterSetIsRead(t *testing.T) {
 		}
 		return b
 	}
-	legacy := strings.NewReplacer("Æ", "\xc6", "å", "\xe5", "“", "\x93", "”", "\x94", "–", "\x96", "Ž", "\x8e", "ž", "\x9e", "€", "\x80").Replace(cue)
+	legacy := strings.NewReplacer("Ä", "\xc4", "ä", "\xe4", "š", "\x9a", "å", "\xe5", "“", "\x93", "”", "\x94", "–", "\x96", "Ž", "\x8e", "ž", "\x9e", "€", "\x80").Replace(cue)
 	for name, raw := range map[string][]byte{
 		"UTF-8": []byte(cue), "UTF-8 with mark": []byte("\uFEFF" + cue), "UTF-16LE": utf16(false, true), "UTF-16BE": utf16(true, true),
 		"UTF-16LE without mark": utf16(false, false), "UTF-16BE without mark": utf16(true, false), "Windows-1252": []byte(legacy),
 	} {
 		got, err := ToWebVTT(raw, "a.srt")
-		want := "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nÆrlig “å” – Žižek €\n"
+		want := "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nÄäni “ja” – šokki Žižek €\n"
 		if err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v, want %q", name, got, err, want)
 		}

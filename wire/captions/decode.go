@@ -3,14 +3,17 @@ package captions
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"regexp"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// decode turns a file's bytes into UTF-8 with plain line feeds. It says false where the bytes are no text.
-func decode(raw []byte) (string, bool) {
+// decode turns a file's bytes into UTF-8 with plain line feeds. It fails with what is wrong, as the end of a sentence that begins with the file's name.
+func decode(raw []byte) (string, error) {
 	var text string
+	known := true
 	switch {
 	case bytes.HasPrefix(raw, []byte("\xef\xbb\xbf")):
 		text = strings.ToValidUTF8(string(raw[3:]), "\uFFFD")
@@ -25,10 +28,29 @@ func decode(raw []byte) (string, bool) {
 	case mostlyUTF8(raw):
 		text = strings.ToValidUTF8(string(raw), "\uFFFD")
 	default:
-		text = fromWindows1252(raw)
+		text, known = fromWindows1252(raw)
 	}
-	return withoutControls(strings.NewReplacer("\r\n", "\n", "\r", "\n", "\f", "\n").Replace(text))
+	text, ok := withoutControls(strings.NewReplacer("\r\n", "\n", "\r", "\n", "\f", "\n").Replace(text))
+	switch {
+	case switched.Match(raw):
+		return "", errCharset
+	case !ok:
+		return "", errNoText
+	case !known:
+		return "", errCharset
+	}
+	return text, nil
 }
+
+// The ends of sentences about a file whose bytes cannot be read.
+var (
+	errNoText  = errors.New("is no text: give subtitles as SubRip (.srt), WebVTT (.vtt), SubStation Alpha (.ass) or TTML")
+	errCharset = errors.New("is in a character set that cannot be told, and neither in UTF-8, UTF-16 nor Windows-1252: convert it, such as with " +
+		"`iconv -f KOI8-R -t UTF-8 FILE > NEW` where KOI8-R is its own, and give that")
+)
+
+// switched matches what changes the character set in the middle of a text, as ISO-2022-JP does: ECMA-35, section 14.
+var switched = regexp.MustCompile(`\x1b[$(]`)
 
 // zeroesAt tells whether the first bytes look like UTF-16 without its mark: the timings of subtitles are ASCII, so every second byte is zero.
 func zeroesAt(raw []byte, first int) bool {
@@ -66,32 +88,17 @@ func fromUTF16(raw []byte, order binary.ByteOrder) string {
 	return string(utf16.Decode(units))
 }
 
-// windows1252 are the characters 0x80 to 0x9f, where Windows-1252 differs from Latin-1: Unicode's CP1252.TXT.
-var windows1252 = []rune("€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ")
-
-func fromWindows1252(raw []byte) string {
-	var b strings.Builder
-	b.Grow(len(raw) * 2)
-	for _, c := range raw {
-		switch {
-		case c >= 0x80 && c <= 0x9f:
-			b.WriteRune(windows1252[c-0x80])
-		default:
-			b.WriteRune(rune(c))
-		}
-	}
-	return b.String()
-}
-
-// withoutControls drops the few control characters that strayed into a text. Where there is a zero byte, or more than one control character in a
-// hundred, it was no text.
+// withoutControls drops the few control characters that strayed into a text. Where there is a zero byte, or more than one control character of ASCII
+// in a hundred, it was no text.
 func withoutControls(text string) (string, bool) {
 	controls := 0
 	clean := strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return r
-		case r < ' ' || (r >= 0x7f && r <= 0x9f):
+		case r > 0x7f && r <= 0x9f:
+			return -1
+		case r < ' ' || r == 0x7f:
 			controls++
 			if r == 0 {
 				controls += len(text)

@@ -25,6 +25,10 @@ export class Service {
   #child;
   #log = '';
   #listen = '127.0.0.1:0';
+  #tellFirst;
+
+  /** first is the address at which the first administrator makes their user. */
+  first = new Promise((tell) => (this.#tellFirst = tell));
 
   constructor(folder, settings) {
     this.folder = folder;
@@ -50,7 +54,8 @@ export class Service {
       child.once('exit', (status) => failed(new Error(`the service ended with status ${status}:\n${this.#log}`)));
       createInterface(child.stdout).on('line', (line) => {
         const address = /http:\/\/\S+/.exec(line)?.[0];
-        if (address) found(address.replace(/\/$/, ''));
+        if (address?.includes('/operate/')) this.#tellFirst(address);
+        else if (address) found(address.replace(/\/$/, ''));
       });
     });
     this.#listen = new URL(this.address).host;

@@ -9,6 +9,12 @@ export type Play = Schemas['Play'];
 export type Fact = Schemas['Fact'];
 export type Me = Schemas['Me'];
 export type Position = Schemas['Position'];
+export type Operator = Schemas['Operator'];
+export type OperatorMe = Schemas['OperatorMe'];
+export type OperatorRole = Schemas['NewOperator']['role'];
+export type Invitation = Schemas['Invitation'];
+export type Invited = Schemas['Invited'];
+export type Action = Schemas['Action'];
 
 export const client = createClient<paths>({ baseUrl: '' });
 

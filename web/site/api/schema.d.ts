@@ -55,17 +55,68 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/backup": {
+    "/api/v1/audit": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** The whole site in one file */
-        get: operations["getBackup"];
+        /** What operators did, latest first */
+        get: operations["getAudit"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verification": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Is the audit log what was written */
+        get: operations["getAuditVerification"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a backup: the whole site in one file */
+        post: operations["postBackups"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cmcd": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Report what the player did, in CMCD event mode (CTA-5004-B) */
+        post: operations["postCmcd"];
         delete?: never;
         options?: never;
         head?: never;
@@ -152,6 +203,197 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operate/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Whom an invitation is for */
+        post: operations["readInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operate/passwords": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set a password by an invitation */
+        post: operations["acceptInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operate/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who runs the service from this browser */
+        get: operations["getOperateSession"];
+        put?: never;
+        /** Sign in to run the service */
+        post: operations["postOperateSession"];
+        /** Sign out from running the service */
+        delete: operations["deleteOperateSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operate/signons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin to sign on through the provider */
+        post: operations["beginSignOn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operate/signons/returns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Come back from the provider */
+        post: operations["finishSignOn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who runs the service */
+        get: operations["getOperators"];
+        put?: never;
+        /** Add someone who runs the service */
+        post: operations["postOperators"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operators/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove someone who runs the service */
+        delete: operations["deleteOperator"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operators/{name}/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let someone set a new password, once */
+        post: operations["postOperatorInvitations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operators/{name}/role": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Give someone a role */
+        put: operations["putOperatorRole"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operators/{name}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What stands for someone who runs the service */
+        get: operations["getOperatorTokens"];
+        put?: never;
+        /** Make a token by which a program acts for someone */
+        post: operations["postOperatorTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operators/{name}/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a token */
+        delete: operations["deleteOperatorToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -311,6 +553,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studio/sources/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove what was handed in and is not used */
+        delete: operations["deleteStudioSource"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studio/titles": {
         parameters: {
             query?: never;
@@ -395,7 +654,8 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /** Change what people are told of a title */
+        patch: operations["patchTitle"];
         trace?: never;
     };
     "/api/v1/titles/{id}/plays": {
@@ -453,6 +713,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Acceptance: {
+            /** @description Of the first administrator; not read where the invitation names the person. */
+            name?: string;
+            password: string;
+            token: string;
+        };
         Accepted: {
             /** Format: int64 */
             accepted: number;
@@ -463,15 +729,51 @@ export interface components {
             email: string;
             id: string;
         };
+        Action: {
+            /** @description From where: an IP address, or absent for a command on the data directory itself. */
+            address?: string;
+            /** Format: date-time */
+            at: string;
+            /** @description What was done, such as DELETE /api/v1/studio/titles/{id}. */
+            method: string;
+            name?: string;
+            /** @description On what. Never a secret. */
+            on?: {
+                [key: string]: string;
+            };
+            /** @description Who: an operator, local for the service's own machine, or absent for who had not signed in yet. */
+            operator?: string;
+            /**
+             * @description Empty while it is in work, and for good where the process died meanwhile.
+             * @enum {string}
+             */
+            outcome: "" | "ok" | "refused" | "failed";
+            role?: string;
+            /** @description Why it was refused or failed. */
+            says?: string;
+            /**
+             * Format: int64
+             * @description Its number in the log.
+             */
+            seq: number;
+        };
+        ActionPage: {
+            actions: components["schemas"]["Action"][];
+            /**
+             * Format: int64
+             * @description Before of the next page; absent on the last one.
+             */
+            next?: number;
+        };
         AddTitle: {
             /** @description Who made it and under which licence it is shown. */
             credit?: string;
-            genres?: string[];
             /**
-             * @description film where absent.
-             * @enum {string}
+             * Format: int64
+             * @description Number of the episode within its season, from 1.
              */
-            kind?: "film" | "episode";
+            episode?: number;
+            genres?: string[];
             /** @description BCP 47 tag of the original. */
             language?: string;
             maturity?: components["schemas"]["Maturity"];
@@ -479,11 +781,11 @@ export interface components {
             name?: string;
             /**
              * Format: int64
-             * @description Place of an episode within its season, from 1.
+             * @description Number of the episode's season; 1 where absent.
              */
-            number?: number;
-            /** @description The season of an episode. */
-            parent?: string;
+            season?: number;
+            /** @description Name of the series; makes this an episode. The series and its season are made where they are not there. */
+            series?: string;
             /** @description The film, as it was handed in. */
             source: string;
             synopsis?: string;
@@ -532,6 +834,27 @@ export interface components {
         Appliances: {
             appliances: components["schemas"]["Status"][];
         };
+        AuditCheck: {
+            /**
+             * Format: int64
+             * @description Number of the first line that is not what was written; absent where none was found.
+             */
+            altered?: number;
+            /**
+             * Format: int64
+             * @description Number of the oldest line that is kept; what is older was removed after its time.
+             */
+            first: number;
+            /** @description Of the last line, which holds that of the line before it, and so on. Keep it elsewhere: a log that was rewritten has another. */
+            hash: string;
+            /** Format: int64 */
+            last: number;
+            /**
+             * Format: int64
+             * @description An action has two: its beginning and its end.
+             */
+            lines: number;
+        };
         BringPosition: {
             /** Format: int64 */
             position_ms: number;
@@ -546,6 +869,21 @@ export interface components {
             left?: components["schemas"]["Place"][];
             places: components["schemas"]["Place"][];
             viewing: components["schemas"]["Viewing"];
+        };
+        EditTitleBody: {
+            credit?: string;
+            /** @description All of them. */
+            genres?: string[];
+            /** @description BCP 47 tag of the original; its tracks keep theirs. */
+            language?: string;
+            maturity?: components["schemas"]["MaturityEdit"];
+            name?: string;
+            synopsis?: string;
+            /**
+             * Format: int64
+             * @description 0 takes it away.
+             */
+            year?: number;
         };
         Fact: {
             /** @description Which appliance the last segment came from. */
@@ -567,7 +905,7 @@ export interface components {
             cause?: "network" | "refused" | "manifest" | "media" | "timeout" | "other";
             /**
              * Format: int64
-             * @description Time to the first frame, or length of the stall, in milliseconds.
+             * @description Time from when the viewer asked to the first frame, the player's own retries included, or length of the stall, in milliseconds.
              */
             duration_ms?: number;
             /**
@@ -586,7 +924,7 @@ export interface components {
             player?: string;
             /**
              * Format: int64
-             * @description Milliseconds from the start of the title.
+             * @description Milliseconds from the start of the title; 0 in the end of a viewing that had no first frame.
              */
             position_ms: number;
             /** @description Who was watching; absent for a guest. */
@@ -605,6 +943,25 @@ export interface components {
             /** @description Zone of the appliance. */
             zone?: string;
         };
+        Invitation: {
+            /** Format: date-time */
+            expires: string;
+            /** @description Absent for the first administrator, who chooses a name. */
+            operator?: components["schemas"]["Operator"];
+            /** @description Where the person sets the password; without a host where the service does not know how people reach it. */
+            page: string;
+            token: string;
+        };
+        InvitationToken: {
+            token: string;
+        };
+        Invited: {
+            /** Format: date-time */
+            expires: string;
+            /** @description Absent for the first administrator, who chooses one. */
+            name?: string;
+            role: string;
+        };
         JoinToken: {
             /** Format: date-time */
             expires: string;
@@ -619,10 +976,34 @@ export interface components {
             /** @description The rating as its board prints it, such as PG-13 or FSK 6. */
             label?: string;
         };
+        MaturityEdit: {
+            /** Format: int64 */
+            age?: number;
+            label?: string;
+        };
         Me: {
             account?: components["schemas"]["Account"];
             guest: boolean;
             profile?: components["schemas"]["Profile"];
+        };
+        NewOperator: {
+            /** @description To sign in with: letters, digits and . - _ @ +. */
+            name: string;
+            /** @enum {string} */
+            role: "viewer" | "operator" | "administrator";
+        };
+        NewProgramTokenBody: {
+            /**
+             * Format: int64
+             * @description How long it can be used, in milliseconds: at most two years.
+             */
+            for_ms: number;
+            /** @description What it is for. */
+            note?: string;
+        };
+        NewRoleBody: {
+            /** @enum {string} */
+            role: "viewer" | "operator" | "administrator";
         };
         NewStateBody: {
             /** @enum {string} */
@@ -640,6 +1021,49 @@ export interface components {
              */
             role: "appliance";
         };
+        Operator: {
+            /** Format: date-time */
+            created: string;
+            id: string;
+            name: string;
+            /** @description Whether a password is set. */
+            password: boolean;
+            role: string;
+            /** @description Who this is at the sign-on provider: its address, a space, and its name for the person. Absent for who signs in with a password. */
+            sign_on?: string;
+        };
+        OperatorList: {
+            operators: components["schemas"]["Operator"][];
+        };
+        OperatorMe: {
+            /** @description Whether there is no administrator yet: the service prints an address for the first one when it starts. */
+            first: boolean;
+            /** @description Absent for who has not signed in. */
+            name?: string;
+            role?: string;
+            /** @description Host of the sign-on provider; absent where there is none. */
+            sign_on?: string;
+        };
+        OperatorSession: {
+            /** Format: date-time */
+            expires: string;
+            operator: components["schemas"]["Operator"];
+        };
+        OperatorSignIn: {
+            name: string;
+            password: string;
+        };
+        OperatorToken: {
+            /** Format: date-time */
+            created: string;
+            /** Format: date-time */
+            expires: string;
+            id: string;
+            kind: string;
+            /** @description What it is for. */
+            note?: string;
+            operator: string;
+        };
         Place: {
             address: string;
             appliance: string;
@@ -650,6 +1074,8 @@ export interface components {
         };
         Play: {
             asset: string;
+            /** @description Address at which a player in CMCD event mode reports (CTA-5004-B), relative to the service, with the session as session id and the title as content id. */
+            collector: string;
             /** @description Address of the DASH MPD, relative to the service. */
             dash: string;
             /**
@@ -719,7 +1145,19 @@ export interface components {
             id: string;
             name: string;
         };
+        ProgramToken: {
+            /** Format: date-time */
+            expires: string;
+            id: string;
+            /** @description Send as Authorization: Bearer. It has the operator's role at each time. */
+            token: string;
+        };
         Progress: {
+            /**
+             * Format: int64
+             * @description Films that are made before this one, while none of its own steps is begun.
+             */
+            behind?: number;
             /**
              * Format: int64
              * @description Steps that are done.
@@ -753,6 +1191,11 @@ export interface components {
             grant: string;
         };
         Report: {
+            /**
+             * Format: int64
+             * @description Facts that the player gave up for lack of room since the report before.
+             */
+            dropped?: number;
             facts: components["schemas"]["Fact"][];
         };
         Session: {
@@ -768,6 +1211,20 @@ export interface components {
             cookie?: boolean;
             email: string;
             password: string;
+        };
+        SignOnReturn: {
+            binding: string;
+            code?: string;
+            /** @description What the provider says in place of a code. */
+            error?: string;
+            state: string;
+        };
+        SignOnStarted: {
+            address: string;
+            /** @description Keep it in the browser and send it at the end: who was lured to the end alone has none. */
+            binding: string;
+            /** Format: date-time */
+            expires: string;
         };
         SignUp: {
             /** @description Set the session as a cookie and leave the token out of the answer: for browsers. */
@@ -882,6 +1339,9 @@ export interface components {
             next?: string;
             titles: components["schemas"]["Title"][];
         };
+        TokenList: {
+            tokens: components["schemas"]["OperatorToken"][];
+        };
         Track: {
             /** @enum {string} */
             kind: "audio" | "subtitles" | "captions" | "descriptions";
@@ -989,7 +1449,58 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
-    getBackup: {
+    getAudit: {
+        parameters: {
+            query?: {
+                /** @description Not before this time, as RFC 3339 has it. */
+                since?: string;
+                /** @description Of this operator alone. */
+                user?: string;
+                /** @description Next of the page before. */
+                before?: number;
+                /** @description At most this many; 100 where absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActionPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getAuditVerification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditCheck"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postBackups: {
         parameters: {
             query?: never;
             header?: never;
@@ -1006,6 +1517,29 @@ export interface operations {
                 content: {
                     "application/x-tar": string;
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postCmcd: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -1116,6 +1650,354 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Me"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    readInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationToken"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invited"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    acceptInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acceptance"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatorSession"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getOperateSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatorMe"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postOperateSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OperatorSignIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatorSession"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteOperateSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    beginSignOn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignOnStarted"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    finishSignOn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignOnReturn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatorSession"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getOperators: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatorList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postOperators: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewOperator"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invitation"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteOperator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postOperatorInvitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invitation"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putOperatorRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRoleBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getOperatorTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postOperatorTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProgramTokenBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProgramToken"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteOperatorToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -1370,6 +2252,27 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    deleteStudioSource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     getStudioTitles: {
         parameters: {
             query?: {
@@ -1510,6 +2413,10 @@ export interface operations {
                 before?: string;
                 /** @description Seasons of this series, or episodes of this season, alone. */
                 parent?: string;
+                /** @description Films and series alone: no seasons, no episodes. */
+                top?: boolean;
+                /** @description What is searched for: each of its words, or a part of one, stands in the name, synopsis, genres, credit or year. */
+                q?: string;
             };
             header?: never;
             path?: never;
@@ -1539,6 +2446,33 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Title"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    patchTitle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["EditTitleBody"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {

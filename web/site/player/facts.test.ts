@@ -10,11 +10,13 @@ function service() {
   const s = {
     answer: 'accepted' as Delivery,
     reports: [] as number[][],
+    dropped: [] as number[],
     kept: new Map<number, Fact>(),
     queue: (limit?: number) =>
       new FactQueue({
         session: 'ply_a', title: 'ttl_a', ...(limit ? { limit } : {}),
-        deliver: async (facts) => {
+        deliver: async (facts, dropped) => {
+          s.dropped.push(dropped);
           s.reports.push(facts.map((f) => f.seq));
           await Promise.resolve();
           if (s.answer === 'accepted') for (const f of facts) s.kept.set(f.seq, f);
@@ -34,8 +36,8 @@ test('facts carry their place within the viewing, from 1', async () => {
   q.add(beat(4000));
   await q.flush();
   expect([...s.kept.values()]).toEqual([
-    { kind: 'start', session: 'ply_a', title: 'ttl_a', seq: 1, position_ms: 0 },
-    { kind: 'heartbeat', session: 'ply_a', title: 'ttl_a', seq: 2, position_ms: 4000 },
+    { kind: 'start', session: 'ply_a', title: 'ttl_a', seq: 1, position_ms: 0, player: 'bijou-web/1' },
+    { kind: 'heartbeat', session: 'ply_a', title: 'ttl_a', seq: 2, position_ms: 4000, player: 'bijou-web/1' },
   ]);
   expect(q.unsent()).toEqual([]);
 });
@@ -83,6 +85,19 @@ test('a full queue gives up its oldest heartbeats first', async () => {
   expect(q.dropped).toBe(2);
 });
 
+test('what was given up is told until the service has it, and then no more', async () => {
+  const s = service();
+  s.answer = 'away';
+  const q = s.queue(2);
+  for (let i = 1; i <= 5; i++) q.add(beat(i));
+  await vi.advanceTimersByTimeAsync(1000);
+  s.answer = 'accepted';
+  await vi.advanceTimersByTimeAsync(8000);
+  q.add(beat(6));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(s.dropped).toEqual([0, 3, 3, 0]);
+});
+
 test('a full queue without heartbeats gives up its oldest fact', () => {
   const s = service();
   s.answer = 'away';
@@ -120,7 +135,7 @@ test('one report is on its way at a time, of at most 100 facts', async () => {
   await vi.advanceTimersByTimeAsync(0);
   s.answer = 'accepted';
   s.reports.length = 0;
-  await vi.advanceTimersByTimeAsync(500);
+  await vi.advanceTimersByTimeAsync(1000);
   expect(s.reports.map((r) => r.length)).toEqual([100, 50]);
   expect(s.kept.size).toBe(150);
 });

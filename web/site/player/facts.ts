@@ -3,7 +3,10 @@
 
 import type { Fact } from '../api/client';
 
-export type Report = Omit<Fact, 'session' | 'title' | 'seq'>;
+export type Report = Omit<Fact, 'session' | 'title' | 'seq' | 'player'>;
+
+/** The name by which this player's facts are told from others'. */
+const player = 'bijou-web/1';
 
 /** accepted: the service has them. refused: it never will. away: nobody answered, or "later". */
 export type Delivery = 'accepted' | 'refused' | 'away';
@@ -11,7 +14,8 @@ export type Delivery = 'accepted' | 'refused' | 'away';
 export interface QueueOptions {
   session: string;
   title: string;
-  deliver: (facts: Fact[]) => Promise<Delivery>;
+  /** deliver reports facts, and how many were given up since the report before. */
+  deliver: (facts: Fact[], dropped: number) => Promise<Delivery>;
   /** Most facts that wait. */
   limit?: number;
   /** Called whenever the service's answer shows that it is away, or there again. */
@@ -21,7 +25,8 @@ export interface QueueOptions {
 /** The service takes at most so many in one report. */
 export const reportSize = 100;
 
-const firstWaitMS = 500;
+// The service asks for as much where it is overloaded.
+const firstWaitMS = 1000;
 const longestWaitMS = 8000;
 
 export class FactQueue {
@@ -31,7 +36,7 @@ export class FactQueue {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
   private closed = false;
-  /** Facts that did not fit and are lost. */
+  /** Facts that did not fit and are lost, as far as the service was not told. */
   dropped = 0;
 
   constructor(private readonly options: QueueOptions) {}
@@ -44,7 +49,7 @@ export class FactQueue {
   /** add queues a fact and sends it soon. */
   add(report: Report): void {
     this.seq++;
-    this.waiting.push({ ...report, session: this.options.session, title: this.options.title, seq: this.seq });
+    this.waiting.push({ ...report, session: this.options.session, title: this.options.title, seq: this.seq, player });
     if (this.waiting.length > (this.options.limit ?? 200)) this.dropOne();
     if (!this.timer) void this.flush();
   }
@@ -72,7 +77,8 @@ export class FactQueue {
     this.timer = undefined;
     while (this.waiting.length > 0) {
       const batch = this.waiting.slice(0, reportSize);
-      const delivery = await this.options.deliver(batch);
+      const { dropped } = this;
+      const delivery = await this.options.deliver(batch, dropped);
       if (delivery === 'away') {
         this.failures++;
         if (this.failures === 1) this.options.onAway?.(true);
@@ -81,6 +87,7 @@ export class FactQueue {
       }
       if (this.failures > 0) this.options.onAway?.(false);
       this.failures = 0;
+      if (delivery === 'accepted') this.dropped -= dropped;
       // Some of the batch may have been dropped meanwhile, so what goes is found by its place and not counted.
       const last = batch[batch.length - 1]!.seq;
       const rest = this.waiting.filter((f) => f.seq > last);

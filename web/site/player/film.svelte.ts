@@ -2,6 +2,9 @@
 
 import { choice, remember } from '../storage';
 
+/** How fast a film can play; 1 is as it was made. */
+export const speeds = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
+
 export class Film {
   paused = $state(true);
   ended = $state(false);
@@ -16,6 +19,8 @@ export class Film {
   /** From 0 to 1. */
   volume = $state(1);
   muted = $state(false);
+  /** One of speeds. */
+  speed = $state(1);
   full = $state(false);
   inset = $state(false);
   readonly canInset = document.pictureInPictureEnabled === true;
@@ -26,13 +31,17 @@ export class Film {
   constructor(
     private readonly video: HTMLVideoElement,
     private readonly stage: HTMLElement,
+    private readonly title: string,
   ) {
     this.canFull = document.fullscreenEnabled || 'webkitEnterFullscreen' in video;
     const kept = Number(choice('volume') ?? 1);
     video.volume = kept >= 0 && kept <= 1 ? kept : 1;
     video.muted = choice('muted') === 'yes';
+    // The speed is that of the film for which it was chosen last.
+    const [slowed, speed] = (choice('speed') ?? '').split(' ');
+    if (slowed === title && speeds.includes(Number(speed))) this.play(Number(speed));
     const { signal } = this.closed;
-    const events = ['play', 'playing', 'pause', 'ended', 'timeupdate', 'seeking', 'seeked', 'waiting', 'canplay', 'durationchange', 'progress', 'emptied'];
+    const events = ['play', 'playing', 'pause', 'ended', 'timeupdate', 'seeking', 'seeked', 'waiting', 'canplay', 'durationchange', 'progress', 'emptied', 'ratechange'];
     for (const name of events) video.addEventListener(name, () => this.look(), { signal });
     video.addEventListener('volumechange', () => {
       this.look();
@@ -83,6 +92,17 @@ export class Film {
     return this.video.volume;
   }
 
+  /** setSpeed has the film play so fast, also when it is watched again before another is given a speed. */
+  setSpeed(speed: number): void {
+    this.play(speed);
+    remember('speed', speed === 1 ? null : `${this.title} ${speed}`);
+  }
+
+  private play(speed: number): void {
+    this.video.defaultPlaybackRate = speed; // which holds when the film is loaded anew
+    this.video.playbackRate = speed;
+  }
+
   async fullscreen(): Promise<void> {
     try {
       if (document.fullscreenElement) await document.exitFullscreen();
@@ -112,6 +132,7 @@ export class Film {
     this.waiting = !v.ended && v.readyState < HTMLMediaElement.HAVE_FUTURE_DATA;
     this.volume = v.volume;
     this.muted = v.muted;
+    if (v.playbackRate > 0) this.speed = v.playbackRate; // the library holds the film still with 0
     this.buffered = v.currentTime;
     for (let i = 0; i < v.buffered.length; i++) {
       if (v.buffered.start(i) <= v.currentTime + 0.1) this.buffered = Math.max(this.buffered, v.buffered.end(i));

@@ -10,9 +10,9 @@ const live = new Map<string, FactQueue>();
 const path = '/api/v1/facts';
 
 /** deliver reports facts once. */
-async function deliver(facts: Fact[]): Promise<Delivery> {
+async function deliver(facts: Fact[], dropped = 0): Promise<Delivery> {
   try {
-    await answer(client.POST('/api/v1/facts', { body: { facts }, keepalive: true }));
+    await answer(client.POST('/api/v1/facts', { body: { facts, ...(dropped > 0 ? { dropped } : {}) }, keepalive: true }));
     return 'accepted';
   } catch (e) {
     return e instanceof Away ? 'away' : 'refused';
@@ -24,8 +24,8 @@ export function openQueue(session: string, title: string, profile: string): Fact
   const queue: FactQueue = new FactQueue({
     session,
     title,
-    deliver: async (facts) => {
-      const delivery = await deliver(facts);
+    deliver: async (facts, dropped) => {
+      const delivery = await deliver(facts, dropped);
       if (delivery === 'away') keep(storage, session, profile, queue.unsent(), Date.now());
       else if (queue.away) keep(storage, session, profile, [], 0);
       return delivery;

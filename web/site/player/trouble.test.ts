@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { remedyFor, waitMS } from './trouble';
+import { Away, Refused } from '../api/client';
+import { causeOf, remedyFor, waitMS } from './trouble';
 
 test.each([
   ['a refused segment', { category: 1, code: 1001, data: ['u', 403] }, 'renew'],
@@ -17,3 +18,20 @@ test.each([
 test('waiting grows, and not without end', () => {
   expect([1, 2, 3, 4, 5, 50].map(waitMS)).toEqual([300, 600, 1200, 2400, 4000, 4000]);
 });
+
+test.each([
+  ['a refused segment', { category: 1, code: 1001, data: ['u', 403] }, 'refused'],
+  ['a grant that is not renewed', { category: 1, code: 1006 }, 'refused'],
+  ['the service says no', new Refused(409, 'no'), 'refused'],
+  ['a service that fails', { category: 1, code: 1001, data: ['u', 502] }, 'network'],
+  ['too many requests', { category: 1, code: 1001, data: ['u', 429] }, 'network'],
+  ['no answer', { category: 1, code: 1002, data: ['u'] }, 'network'],
+  ['nobody there', new Away('away'), 'network'],
+  ['an answer that takes too long', { category: 1, code: 1003 }, 'timeout'],
+  ['a picture that cannot be decoded', { category: 3, code: 3016 }, 'media'],
+  ['a manifest that cannot be read', { category: 4, code: 4001 }, 'manifest'],
+  ['a manifest that could not be read, told in words', new Error('x', { cause: { category: 4, code: 4001 } }), 'manifest'],
+  ['nobody there, and why', new Away('away', { cause: new TypeError('fetch') }), 'network'],
+  ['a library that is no library', new Error('x'), 'other'],
+  ['anything', 'x', 'other'],
+])('%s is counted', (_, error, want) => expect(causeOf(error)).toBe(want));

@@ -8,7 +8,8 @@ import { newEngine, type Engine, type Tracks } from './engine';
 import type { FactQueue, Report } from './facts';
 import { Grants, type Renewed } from './grant';
 import { hand, leave, openQueue, settle } from './outbox';
-import { mostRenewals, remedyFor, waitMS, type LibraryError } from './trouble';
+import { Stopwatch } from './stopwatch';
+import { causeOf, mostRenewals, remedyFor, waitMS, type LibraryError } from './trouble';
 
 /** A killed browser loses at most what was watched since the last heartbeat. */
 const heartbeatMS = 4000;
@@ -37,8 +38,12 @@ export class Viewing {
   private queue: FactQueue | undefined;
   private profile = '';
   private readonly stopped = new AbortController();
-  private readonly began = performance.now();
+  /** When the viewer asked for the film. */
+  private began = performance.now();
+  private readonly moving = new Stopwatch();
+  private appliance = '';
   private firstFrame = false;
+  private failed = false;
   private stalledAt: number | undefined;
   private seekTimer: ReturnType<typeof setTimeout> | undefined;
   private fetched: { bps: number; height: number } | undefined;
@@ -70,11 +75,12 @@ export class Viewing {
       this.engine = await newEngine(this.video, this.container, this.grants, {
         tracks: () => (this.tracks = this.engine?.tracks() ?? noTracks),
         rate: (bps, height) => this.rate(bps, height),
+        box: (appliance) => (this.appliance = appliance),
         trouble: (e) => void this.mend(e),
       });
       await this.load(this.from(play, me.guest) / 1000, signal);
     } catch (e) {
-      if (!signal.aborted) this.fail(e instanceof Error ? e.message : String(e));
+      if (!signal.aborted) this.fail(e, e instanceof Error ? e.message : String(e));
     }
     if (signal.aborted) await this.engine?.destroy();
   }
@@ -91,13 +97,21 @@ export class Viewing {
 
   /** playFilm plays, or notes that the browser wants to be asked. */
   async playFilm(): Promise<void> {
+    // Who had to be asked wants the film from now on.
+    if (this.blocked && !this.firstFrame) this.began = performance.now();
     try {
       await this.video.play();
       this.blocked = false;
     } catch (e) {
-      if (e instanceof DOMException && e.name === 'NotAllowedError') this.blocked = true;
+      if (e instanceof DOMException && e.name === 'NotAllowedError') this.block();
       // Any other refusal comes from a pause or a load in between, which the viewer sees.
     }
+  }
+
+  /** block notes that the browser waits for the viewer, so that nobody takes this for a film that does not start. */
+  private block(): void {
+    if (!this.blocked) this.say({ kind: 'pause', position_ms: this.position() });
+    this.blocked = true;
   }
 
   chooseText(id: string | null): void {
@@ -143,7 +157,7 @@ export class Viewing {
       } catch (e) {
         if (signal.aborted) return;
         const remedy = remedyFor(e as LibraryError);
-        if (remedy === 'give up' || remedy === 'nothing' || (remedy === 'renew' && n > mostRenewals)) throw new Error(sentenceFor(e as LibraryError));
+        if (remedy === 'give up' || remedy === 'nothing' || (remedy === 'renew' && n > mostRenewals)) throw new Error(sentenceFor(e as LibraryError), { cause: e });
         this.away = remedy === 'again';
         await pause(waitMS(n), signal);
         if (signal.aborted) return;
@@ -164,7 +178,7 @@ export class Viewing {
     if (remedy === 'nothing') return;
     this.tries++;
     if (remedy === 'give up' || (remedy === 'renew' && this.tries > mostRenewals)) {
-      this.fail(sentenceFor(e));
+      this.fail(e, sentenceFor(e));
       return;
     }
     this.mending = true;
@@ -175,7 +189,7 @@ export class Viewing {
       this.away = remedy === 'again';
       this.engine?.again(this.play!);
     } catch (failure) {
-      if (!signal.aborted) this.fail(failure instanceof Error ? failure.message : String(failure));
+      if (!signal.aborted) this.fail(failure, failure instanceof Error ? failure.message : String(failure));
     } finally {
       this.mending = false;
     }
@@ -191,8 +205,10 @@ export class Viewing {
     }
   }
 
-  private fail(sentence: string): void {
-    this.say({ kind: 'error', position_ms: this.position(), reason: sentence.slice(0, 290) });
+  private fail(e: unknown, sentence: string): void {
+    this.moving.halt(performance.now());
+    this.say({ kind: 'error', position_ms: this.position(), reason: sentence.slice(0, 290), cause: causeOf(e) });
+    this.failed = true;
     this.problem = sentence;
     this.away = false;
     this.video.pause();
@@ -209,7 +225,7 @@ export class Viewing {
     const rate = `${this.fetched?.bps} ${this.fetched?.height}`;
     if (!this.fetched || rate === this.told) return;
     this.told = rate;
-    this.say({ kind: 'rate', position_ms: this.position(), ...this.fetched });
+    this.say({ kind: 'rate', position_ms: this.position() });
   }
 
   private position(): number {
@@ -223,7 +239,11 @@ export class Viewing {
 
   private say(report: Report): void {
     const runtime_ms = this.runtime();
-    this.queue?.add({ ...report, ...(runtime_ms > 0 ? { runtime_ms } : {}) });
+    const played_ms = this.moving.take(performance.now());
+    const { appliance } = this;
+    this.queue?.add({
+      ...(this.firstFrame ? this.fetched : {}), ...report, ...(runtime_ms > 0 ? { runtime_ms } : {}), ...(played_ms > 0 ? { played_ms } : {}), ...(appliance ? { appliance } : {}),
+    });
     if (this.firstFrame) this.keepPlace(runtime_ms);
   }
 
@@ -234,19 +254,24 @@ export class Viewing {
     if (this.profile === '') keepGuestPlace(storage, place);
   }
 
+  /** end reports that the viewer left, or saw the end. Who leaves before the first picture was nowhere. */
   private end(): void {
-    if (this.firstFrame) this.say({ kind: 'end', position_ms: this.position() });
+    this.moving.halt(performance.now());
+    if (!this.failed) this.say({ kind: 'end', position_ms: this.firstFrame ? this.position() : 0 });
   }
 
   private listen(signal: AbortSignal): void {
     const on = (name: keyof HTMLMediaElementEventMap, f: () => void) => this.video.addEventListener(name, f, { signal });
     on('playing', () => this.playing());
     on('pause', () => {
+      this.moving.halt(performance.now());
       if (this.firstFrame && !this.video.ended) this.say({ kind: 'pause', position_ms: this.position() });
     });
     on('waiting', () => {
+      this.moving.halt(performance.now());
       if (this.firstFrame && !this.video.seeking) this.stalledAt ??= performance.now();
     });
+    on('seeking', () => this.moving.halt(performance.now()));
     on('seeked', () => {
       this.stalledAt = undefined;
       if (!this.firstFrame) return;
@@ -259,6 +284,7 @@ export class Viewing {
       if (!this.video.paused && !this.mending && this.video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA) {
         this.tries = 0;
         this.away = false;
+        if (this.firstFrame && !this.video.seeking) this.moving.run(performance.now());
       }
     });
     const beat = setInterval(() => {
@@ -272,6 +298,7 @@ export class Viewing {
   private playing(): void {
     this.blocked = false;
     const now = performance.now();
+    this.moving.run(now);
     if (!this.firstFrame) {
       this.firstFrame = true;
       this.say({ kind: 'first_frame', position_ms: this.position(), duration_ms: Math.round(now - this.began) });
@@ -284,8 +311,9 @@ export class Viewing {
 
   /** hide reports the place while the page still can: it may be closed, or never be shown again. */
   private hide(kind: 'end' | 'heartbeat'): void {
-    if (!this.firstFrame || !this.play) return;
-    this.say({ kind, position_ms: this.position() });
+    if (!this.play) return;
+    if (kind === 'end') this.end();
+    else if (this.firstFrame) this.say({ kind, position_ms: this.position() });
     hand(this.play.session, this.profile);
   }
 }

@@ -1,0 +1,105 @@
+// What the people who run the service do in a browser.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { accessible } from './harness/accessible.js';
+import { launch, open } from './harness/browser.js';
+import { Service } from './harness/service.js';
+
+const password = 'four words are enough';
+
+describe('operate', { timeout: 120_000 }, () => {
+  let browser;
+  let service;
+
+  before(async () => (browser = await launch()));
+  after(() => browser?.close());
+  afterEach(() => service?.close());
+
+  /** visit opens an address in a browser of its own. */
+  const visit = async (address, options) => open(await browser.newContext(options), address);
+
+  /** look asserts that the page can be used by everyone, and keeps a picture of it where the test is asked to. */
+  async function look(page, name) {
+    await accessible(page, name);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(over <= 0, `${name} is ${over} px wider than its window`);
+    if (process.env.PICTURES) await page.screenshot({ path: `${process.env.PICTURES}/${name}.png` });
+  }
+
+  async function signIn(page, name) {
+    await page.getByLabel('Name', { exact: true }).fill(name);
+    await page.getByLabel('Password').fill(password);
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  }
+
+  test('the first administrator makes their user, adds people, and reads who did what', async () => {
+    service = await Service.open({ settings: { bundled_films: 'false', appliances: '0' } });
+    const address = await service.first;
+    const root = await visit(address);
+    await root.getByRole('heading', { name: 'The first administrator' }).waitFor();
+    await look(root, 'first');
+    await root.getByLabel('Your name').fill('Root');
+    await root.getByLabel('New password').fill(password);
+    await root.getByRole('button', { name: 'Become administrator' }).click();
+    await root.getByRole('rowheader', { name: 'root' }).waitFor();
+    assert.ok(!root.url().includes('#'), 'the token stays in the address');
+    root.clean();
+
+    // The address works once.
+    const late = await visit(address);
+    await late.getByText('this one-time address is unknown, was used, or has ended', { exact: false }).waitFor();
+    late.clean(/status 401|status of 401/);
+
+    // Someone is added, and sets a password.
+    await root.getByLabel('Add someone').fill('ada');
+    await root.getByLabel('Role', { exact: true }).selectOption('viewer');
+    await root.getByRole('button', { name: 'Add', exact: true }).click();
+    const welcome = await root.getByText('/operate/welcome#').textContent();
+    await look(root, 'users');
+    const ada = await visit(welcome, { colorScheme: 'dark', viewport: { width: 360, height: 740 } });
+    await ada.getByRole('heading', { name: 'Welcome, ada' }).waitFor();
+    await ada.getByLabel('New password').fill(password);
+    await look(ada, 'welcome');
+    await ada.getByRole('button', { name: 'Set password' }).click();
+    await ada.getByRole('rowheader', { name: 'root' }).waitFor();
+    assert.equal(await ada.getByRole('button', { name: 'Remove' }).count(), 0, 'a viewer is offered changes');
+    await look(ada, 'users-viewer');
+    await ada.getByRole('link', { name: 'Audit log' }).click();
+    await ada.getByRole('cell', { name: 'POST /api/v1/operators', exact: true }).waitFor();
+    await look(ada, 'audit-narrow');
+
+    // A role that changes ends the session at once.
+    await root.getByLabel('Role of ada').selectOption('operator');
+    await root.getByText('not yet: invited').waitFor({ state: 'detached' });
+    await ada.getByRole('button', { name: 'Show' }).click();
+    await ada.getByRole('heading', { name: 'Sign in to operate' }).waitFor();
+    await look(ada, 'sign-in');
+    await ada.getByLabel('Name', { exact: true }).fill('ada');
+    await ada.getByLabel('Password').fill('wrong');
+    await ada.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await ada.getByText('The name or the password is wrong.').waitFor();
+    await signIn(ada, 'ADA');
+    await ada.getByText('operator', { exact: true }).first().waitFor();
+    ada.clean(/status 401|status of 401/);
+
+    // The last administrator stays; everyone else goes when asked twice.
+    await root.getByRole('button', { name: 'Remove root' }).click();
+    await root.getByRole('button', { name: 'Really remove root' }).click();
+    await root.getByText('Root is the last administrator: make another one first.').waitFor();
+    await root.getByRole('button', { name: 'Remove ada' }).click();
+    await root.getByRole('button', { name: 'Really remove ada' }).click();
+    await root.getByRole('rowheader', { name: 'ada' }).waitFor({ state: 'detached' });
+
+    await root.getByRole('link', { name: 'Audit log' }).click();
+    await root.getByText('root is the last administrator').waitFor();
+    await root.getByText('the name or the password is wrong').waitFor();
+    await look(root, 'audit');
+    await root.getByLabel('Only what this user did').fill('ada');
+    await root.getByRole('button', { name: 'Show' }).click();
+    await root.getByText('root is the last administrator').waitFor({ state: 'detached' });
+    await root.getByRole('button', { name: 'Sign out' }).click();
+    await root.getByRole('heading', { name: 'Sign in to operate' }).waitFor();
+    root.clean(/status 409|status of 409/);
+  });
+});
