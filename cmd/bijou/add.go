@@ -13,25 +13,41 @@ import (
 	"bijou"
 	"bijou/app"
 	"bijou/service/studio"
+
+	"github.com/alecthomas/kong"
 )
 
+// fileName is a file's path, or a language and one, in whatever bytes the system has for it. Kong passes plain strings through JSON, which
+// takes UTF-8 alone.
+type fileName string
+
+// Decode implements kong.MapperValue.
+func (f *fileName) Decode(ctx *kong.DecodeContext) error {
+	t, err := ctx.Scan.PopValue("file")
+	if err != nil {
+		return err
+	}
+	*f = fileName(t.String())
+	return nil
+}
+
 type addCmd struct {
-	Film         string   `arg:"" help:"The film's file."`
-	Subtitles    []string `help:"Subtitles in a file of their own, such as en=film.srt (SubRip or WebVTT). May be repeated." placeholder:"LANG=FILE" sep:"none"`
-	Captions     []string `help:"Captions for those who do not hear the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
-	Descriptions []string `help:"Descriptions for those who do not see the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
-	Name         string   `help:"What viewers read; made from the file's name where absent."`
-	Synopsis     string   `help:"What it is about."`
-	Year         int      `help:"Year of first release."`
-	Language     string   `help:"Language of the original, such as en (BCP 47)." placeholder:"TAG"`
-	Genre        []string `help:"A genre. May be repeated." sep:"none"`
-	Age          int      `help:"Youngest suitable age in years."`
-	Rating       string   `help:"The rating as its board prints it, such as PG-13."`
-	Credit       string   `help:"Who made it and under which licence it is shown."`
-	Series       string   `help:"Name of the series that this is an episode of; it is made with its first episode."`
-	Season       int      `help:"Number of the episode's season; 1 where absent."`
-	Episode      int      `help:"Number of the episode within its season, from 1."`
-	Detach       bool     `help:"Return once the running service has the film, and do not wait until it is published."`
+	Film         fileName   `arg:"" help:"The film's file."`
+	Subtitles    []fileName `help:"Subtitles in a file of their own, such as en=film.srt (SubRip or WebVTT). May be repeated." placeholder:"LANG=FILE" sep:"none"`
+	Captions     []fileName `help:"Captions for those who do not hear the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
+	Descriptions []fileName `help:"Descriptions for those who do not see the film. May be repeated." placeholder:"LANG=FILE" sep:"none"`
+	Name         string     `help:"What viewers read; the film's own title where absent, or else its file's name."`
+	Synopsis     string     `help:"What it is about."`
+	Year         int        `help:"Year of first release."`
+	Language     string     `help:"Language of the original, such as en (BCP 47)." placeholder:"TAG"`
+	Genre        []string   `help:"A genre. May be repeated." sep:"none"`
+	Age          int        `help:"Youngest suitable age in years."`
+	Rating       string     `help:"The rating as its board prints it, such as PG-13."`
+	Credit       string     `help:"Who made it and under which licence it is shown."`
+	Series       string     `help:"Name of the series that this is an episode of; it is made with its first episode."`
+	Season       int        `help:"Number of the episode's season; 1 where absent."`
+	Episode      int        `help:"Number of the episode within its season, from 1."`
+	Detach       bool       `help:"Return once the running service has the film, and do not wait until it is published."`
 }
 
 func (c *addCmd) Run(s *session) error {
@@ -41,19 +57,19 @@ func (c *addCmd) Run(s *session) error {
 	}
 	in := c.request(texts)
 	// What is refused anyway is refused before anything is opened, made or sent.
-	for _, path := range append([]string{c.Film}, paths(texts)...) {
+	for _, path := range append([]string{string(c.Film)}, paths(texts)...) {
 		if err := readable(path); err != nil {
 			return err
 		}
 	}
-	if err := in.Check(filepath.Base(c.Film), names(texts)); err != nil {
+	if err := in.Check(filepath.Base(string(c.Film)), names(texts)...); err != nil {
 		return err
 	}
 	config, _, err := s.config()
 	if err != nil {
 		return err
 	}
-	st, err := app.OpenStudioFor(s.ctx, config, s.quiet(), app.Addition{Film: c.Film, Texts: paths(texts), Detach: c.Detach})
+	st, err := app.OpenStudioFor(s.ctx, config, s.quiet(), app.Addition{Film: string(c.Film), Texts: paths(texts), Detach: c.Detach})
 	if err != nil {
 		return err
 	}
@@ -86,10 +102,10 @@ func (c *addCmd) texts() ([]textFile, error) {
 	var out []textFile
 	for _, flag := range []struct {
 		kind   bijou.TrackKind
-		values []string
+		values []fileName
 	}{{bijou.Subtitles, c.Subtitles}, {bijou.Captions, c.Captions}, {bijou.Descriptions, c.Descriptions}} {
 		for _, v := range flag.values {
-			lang, path, ok := strings.Cut(v, "=")
+			lang, path, ok := strings.Cut(string(v), "=")
 			if !ok || lang == "" || path == "" {
 				return nil, fmt.Errorf("--%s %s: write the language and the file, such as en=film.srt: %w", flag.kind, v, bijou.Invalid)
 			}
@@ -167,7 +183,7 @@ func (c *addCmd) add(ctx context.Context, st *app.Studio, in studio.AddTitle, te
 			takeBack(ctx, st, sent)
 		}
 	}()
-	for i, path := range append(paths(texts), c.Film) {
+	for i, path := range append(paths(texts), string(c.Film)) {
 		src, err := handIn(ctx, st, path, bar)
 		if err != nil {
 			return t, err
@@ -181,7 +197,7 @@ func (c *addCmd) add(ctx context.Context, st *app.Studio, in studio.AddTitle, te
 	}
 	t, err = st.AddTitle(ctx, in)
 	if st.Running != "" && (errors.Is(err, bijou.Unavailable) || errors.Is(err, context.Canceled)) {
-		return t, fmt.Errorf("%s: see with bijou title list whether %s is there before you add it again: %w", bijou.Sentence(err), filepath.Base(c.Film), bijou.Unavailable)
+		return t, fmt.Errorf("%s: see with bijou title list whether %s is there before you add it again: %w", bijou.Sentence(err), studio.FileName(filepath.Base(string(c.Film))), bijou.Unavailable)
 	}
 	return t, err
 }
@@ -209,7 +225,7 @@ func handIn(ctx context.Context, st *app.Studio, path string, bar *bar) (studio.
 	if err != nil {
 		return studio.Source{}, unreadable(path, err)
 	}
-	name := filepath.Base(path)
+	name := studio.FileName(filepath.Base(path))
 	bar.patient = true
 	source, err := st.AddSource(ctx, name, &counted{File: f, size: info.Size(), show: func(share float64) { bar.show("handing in "+name, share, "") }})
 	if err != nil && !strings.Contains(err.Error(), name) { // it was refused before anybody looked at it

@@ -6,8 +6,10 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/term"
+	"golang.org/x/text/width"
 )
 
 // bar shows how far something has come: as one line that is drawn anew on a terminal, as a line every so often elsewhere.
@@ -62,13 +64,29 @@ func (b *bar) show(label string, share float64, note string) {
 	const cells = 24
 	full := percent * cells / 100
 	line := fmt.Sprintf("%s%s %3d%%  %s%s", strings.Repeat("█", full), strings.Repeat("░", cells-full), percent, label, note)
-	if width, _, err := term.GetSize(b.terminal); err == nil {
-		if r := []rune(line); len(r) >= width {
-			line = string(r[:max(0, width-1)])
-		}
+	if columns, _, err := term.GetSize(b.terminal); err == nil {
+		line = fitting(line, columns-1)
 	}
 	fmt.Fprintf(b.w, "\r\x1b[K%s", line)
 	b.drawn = true
+}
+
+// fitting is as much of a line's beginning as takes no more than so many cells of a terminal: a longer line could not be drawn over.
+// Chinese, Japanese and Korean characters take two, and what is put above others none.
+func fitting(line string, cells int) string {
+	for i, r := range line {
+		switch kind := width.LookupRune(r).Kind(); {
+		case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+		case kind == width.EastAsianWide || kind == width.EastAsianFullwidth:
+			cells -= 2
+		default:
+			cells--
+		}
+		if cells < 0 {
+			return line[:i]
+		}
+	}
+	return line
 }
 
 // end leaves the terminal's line.

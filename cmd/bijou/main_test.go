@@ -80,3 +80,17 @@ func TestAFailureIsOneSentenceOnOneLine(t *testing.T) {
 		t.Errorf("config validate: status %d, said %q; want 0 and nothing", status, said.String())
 	}
 }
+
+func TestALineThatIsDrawnAnewFitsTheTerminal(t *testing.T) {
+	for _, c := range []struct {
+		line  string
+		cells int
+		want  string
+	}{
+		{"The Film", 20, "The Film"}, {"The Film", 3, "The"}, {"日本語の映画", 5, "日本"}, {"e\u0301te\u0301", 2, "e\u0301t"}, {"░░ 5%", 5, "░░ 5%"}, {"x", 0, ""}, {"x", -1, ""},
+	} {
+		if got := fitting(c.line, c.cells); got != c.want {
+			t.Errorf("%q in %d cells: got %q, want %q", c.line, c.cells, got, c.want)
+		}
+	}
+}

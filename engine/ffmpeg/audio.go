@@ -44,7 +44,7 @@ func (t *Tool) EncodeAudio(ctx context.Context, e bijou.AudioEncode, progress fu
 			return nil
 		}
 		// The padding hides where the sound ended; its packets tell.
-		ends, _, err := t.measure(ctx, e.Source, d)
+		ends, _, err := t.measure(ctx, e.Source, e.Stream.Index)
 		if err != nil {
 			return err
 		}
@@ -67,8 +67,8 @@ func checkAudio(e bijou.AudioEncode) error {
 		return fmt.Errorf("encode the sound of %s at %d bit/s: it must be from 8000 to 1000000: %w", shown(e.Source), e.BPS, bijou.Invalid)
 	case e.SegmentMS < 100 || e.SegmentMS > 60_000:
 		return fmt.Errorf("encode the sound of %s in segments of %d ms: they must be from 100 to 60000: %w", shown(e.Source), e.SegmentMS, bijou.Invalid)
-	case e.RuntimeMS < 100 || e.RuntimeMS > 1<<40:
-		return fmt.Errorf("encode the sound of %s for %d ms: it must be from 100 to %d: %w", shown(e.Source), e.RuntimeMS, int64(1)<<40, bijou.Invalid)
+	case e.RuntimeMS < 1 || e.RuntimeMS > 1<<40:
+		return fmt.Errorf("encode the sound of %s for %d ms: it must be from 1 to %d: %w", shown(e.Source), e.RuntimeMS, int64(1)<<40, bijou.Invalid)
 	}
 	return nil
 }

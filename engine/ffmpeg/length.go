@@ -60,7 +60,18 @@ var guessed = []string{"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v"}
 // and a film whose container promises more than they hold is refused.
 func (t *Tool) measured(ctx context.Context, path string, d *description) (ends map[int]float64, err error) {
 	ends = map[int]float64{}
-	told := !slices.Contains(guessed, d.Format)
+	if slices.Contains(guessed, d.Format) {
+		// One by one, as they are encoded: a clock that begins anew is set right by what came before on the same track.
+		for _, i := range d.played() {
+			end, _, err := t.measure(ctx, path, i)
+			if err != nil {
+				return nil, err
+			}
+			ends[i] = end[i]
+		}
+		return ends, t.onePicture(ctx, path, d)
+	}
+	told := true
 	for _, i := range d.played() {
 		ms, known := d.length(i)
 		ends[i], told = ms, told && known
@@ -68,15 +79,35 @@ func (t *Tool) measured(ctx context.Context, path string, d *description) (ends 
 	if told {
 		return ends, nil
 	}
-	ends, cut, err := t.measure(ctx, path, d)
-	if err != nil || slices.Contains(guessed, d.Format) {
-		return ends, err
+	ends, cut, err := t.measure(ctx, path, d.played()...)
+	if err != nil {
+		return nil, err
 	}
 	if cut && d.whole() == 0 {
 		return nil, fmt.Errorf("%s is cut off, after %s: copy the whole file again, or save what there is with `ffmpeg -i FILE -c copy FILE.mkv`, and give that: %w",
 			shown(path), span(latest(ends)), bijou.Invalid)
 	}
 	return ends, shortfall(path, latest(ends), d.whole(), cut)
+}
+
+// onePicture refuses a recording off the air that goes on with another picture track after the first one ended: what is on it would be lost.
+func (t *Tool) onePicture(ctx context.Context, path string, d *description) error {
+	if len(d.Video) < 2 {
+		return nil
+	}
+	var indexes []int
+	for _, v := range d.Video {
+		indexes = append(indexes, v.Index)
+	}
+	ends, _, err := t.measure(ctx, path, indexes...)
+	if err != nil {
+		return err
+	}
+	if first := ends[indexes[0]]; latest(ends) > first+1000 {
+		return fmt.Errorf("%s goes on with another picture track after %s: cut the recording there, and add each part as a film of its own: %w",
+			shown(path), span(first), bijou.Invalid)
+	}
+	return nil
 }
 
 // latest is when the last of the tracks ends.
@@ -87,15 +118,14 @@ func latest(ends map[int]float64) (ms float64) {
 	return ms
 }
 
-// measure reads the packets of the tracks that are played, without decoding them, and returns when each track ends, in milliseconds after the
-// film's start, and whether the file was seen to end in the middle. A clock that begins anew is set right, as it is when the film is encoded.
-func (t *Tool) measure(ctx context.Context, path string, d *description) (ends map[int]float64, cut bool, err error) {
+// measure reads the packets of tracks, without decoding them, and returns when each track ends, in milliseconds after the film's start, and
+// whether the file was seen to end in the middle.
+func (t *Tool) measure(ctx context.Context, path string, indexes ...int) (ends map[int]float64, cut bool, err error) {
 	in, err := input(path)
 	if err != nil {
 		return nil, false, err
 	}
 	args := slices.Concat(common(), in)
-	indexes := d.played()
 	for _, i := range indexes {
 		args = append(args, "-map", "0:"+strconv.Itoa(i))
 	}

@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"os/exec"
@@ -168,11 +169,73 @@ func TestAFilmThatHoldsLessThanItPromisesIsRefused(t *testing.T) {
 	refused(t, "cut", err, bijou.Invalid, "film.flv ends early", "of 0:00:30")
 }
 
+func TestAPictureOrASoundThatChangesInTheMiddleStaysInStep(t *testing.T) {
+	part := func(size string, fields bool, sound, at string) []byte {
+		v, codec := "testsrc2=size="+size+":rate=50:duration=2", []string{"-c:v", "mpeg2video", "-c:a", "ac3", "-output_ts_offset", at}
+		if fields {
+			v, codec = v+",interlace", append(codec, "-flags:v", "+ildct+ilme")
+		}
+		return read(t, film(t, "part.ts", with([]string{"-f", "lavfi", "-i", v, "-f", "lavfi", "-i", "anoisesrc=duration=2:sample_rate=48000", "-ac", sound}, codec)...))
+	}
+	for name, source := range map[string]string{
+		"size":                     put(t, "size.ts", join(part("64x36", false, "2", "0"), part("128x72", false, "2", "2"))),
+		"size, interlaced":         put(t, "fields.ts", join(part("64x64", true, "2", "0"), part("128x72", true, "2", "2"))),
+		"a clock that begins anew": put(t, "again.ts", join(part("64x36", false, "2", "0"), part("128x72", false, "6", "0"))),
+		"number of channels":       put(t, "sound.ts", join(part("64x36", false, "2", "0"), part("64x36", false, "6", "2"))),
+	} {
+		e, a := videoOrder(t, source), audioOrder(t, source)
+		encodeVideo(t, e)
+		encodeAudio(t, a)
+		checkFragments(t, name, e.Target, 4000, 100)
+		checkFragments(t, name, a.Target, 4000, 100)
+		// The noise does not stop: what is silent in the second half was lost.
+		raw, err := exec.Command("ffmpeg", "-v", "error", "-ss", "2.5", "-t", "1", "-i", a.Target, "-ac", "1", "-f", "s16le", "pipe:1").Output()
+		loud := 0
+		for i := 0; i+1 < len(raw); i += 2 {
+			if v := int16(binary.LittleEndian.Uint16(raw[i:])); v > 50 || v < -50 {
+				loud++
+			}
+		}
+		if err != nil || loud < 30_000 {
+			t.Errorf("%s: %d of 48000 samples are heard in the second after the change (%v)", name, loud, err)
+		}
+	}
+}
+
+func TestARecordingThatGoesOnWithAnotherPictureTrackIsRefused(t *testing.T) {
+	first := film(t, "first.ts", with(seconds("2", "2", "0", "0"), small())...)
+	second := film(t, "second.ts", "-i", first, "-c", "copy", "-output_ts_offset", "2", "-mpegts_pmt_start_pid", "0x500", "-streamid", "0:0x200", "-streamid", "1:0x201")
+	_, err := New(Config{}).Probe(t.Context(), put(t, "film.ts", join(read(t, first), read(t, second))))
+	refused(t, "another picture track", err, bijou.Invalid, "film.ts goes on with another picture track after 0:00:02")
+	// Two at the same time are two views of one film.
+	if got := probe(t, film(t, "views.ts", "-i", first, "-map", "0:v", "-map", "0:v", "-map", "0:a", "-c", "copy")); len(got.Video) != 2 {
+		t.Errorf("two views: got %+v", got.Video)
+	}
+}
+
+// checkFragments fails where a file is not in fragments of a second, of that length in milliseconds in all.
+func checkFragments(t *testing.T, name, path string, want, near int64) {
+	t.Helper()
+	timescale, got := fragments(t, path)
+	ticks := int64(0)
+	for i, samples := range got {
+		if at := ticks * 1000 / int64(timescale); at < int64(i)*1000 || at > int64(i)*1000+near {
+			t.Errorf("%s: %s: fragment %d begins at %d ms", name, filepath.Base(path), i, at)
+		}
+		for _, s := range samples {
+			ticks += int64(s.Dur)
+		}
+	}
+	if ms := ticks * 1000 / int64(timescale); ms < want-near || ms > want+near {
+		t.Errorf("%s: %s lasts %d ms, want %d", name, filepath.Base(path), ms, want)
+	}
+}
+
 func FuzzPackets(f *testing.F) {
-	f.Add([]byte("#tb 0: 1/1000\n#media_type 0: video\n0,  -5,  10,  40,  5184, 0x1234, S=1\n"), 10.0)
-	f.Add([]byte("#tb 0: 1/90000\n0, 90000, -9223372036854775808, 1, 1, 0x0\n0, 1, 1, 1, 1\n1, 1, 1, 1, 1, 1\n"), 1.0)
-	f.Add([]byte("#tb -1: 1/0\n#tb 5: 9223372036854775807/1\n5, 9223372036854775807, 9223372036854775807, 9223372036854775807, 1, 0\n"), 0.0)
-	f.Fuzz(func(t *testing.T, raw []byte, _ float64) {
+	f.Add([]byte("#tb 0: 1/1000\n#media_type 0: video\n0,  -5,  10,  40,  5184, 0x1234, S=1\n"))
+	f.Add([]byte("#tb 0: 1/90000\n0, 90000, -9223372036854775808, 1, 1, 0x0\n0, 1, 1, 1, 1\n1, 1, 1, 1, 1, 1\n"))
+	f.Add([]byte("#tb -1: 1/0\n#tb 5: 9223372036854775807/1\n5, 9223372036854775807, 9223372036854775807, 9223372036854775807, 1, 0\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
 		p := &packets{}
 		if n, err := p.Write(raw); n != len(raw) || err != nil {
 			t.Fatalf("%q: got %d, %v, want all of it", raw, n, err)

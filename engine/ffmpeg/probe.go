@@ -222,7 +222,7 @@ type stream struct {
 // description sorts what ffprobe printed.
 func (p probed) description() *description {
 	d := &description{streams: map[int]stream{}}
-	d.Format = p.Format.Name
+	d.Format, d.Title = p.Format.Name, plain(tagged(p.Format.Tags, "title"))
 	d.startMS, d.durMS = milliseconds(p.Format.Start), milliseconds(p.Format.Duration)
 	// So does ffmpeg's own writer of Matroska; those of others write lengths, as the specification has it (RFC 9559, section 5.1.2.10).
 	d.endings = strings.HasPrefix(d.Format, "matroska") && strings.HasPrefix(tagged(p.Format.Tags, "encoder"), "Lavf")

@@ -64,6 +64,18 @@ func TestTracksLanguagesAndCoverArtAreToldApart(t *testing.T) {
 	}
 }
 
+func TestAFilmsOwnTitleIsRead(t *testing.T) {
+	for _, name := range []string{"film.mp4", "film.mkv", "film.avi", "film.mov", "film.webm"} {
+		codecs := small()
+		if name == "film.webm" {
+			codecs = []string{"-c:v", "libvpx", "-deadline", "realtime"}
+		}
+		if got := probe(t, film(t, name, with(seconds("1", "1", "0", "0"), codecs, []string{"-metadata", "title=Bébé\nBoo"})...)).Title; got != "Bébé Boo" {
+			t.Errorf("%s: got %q, want its title", name, got)
+		}
+	}
+}
+
 func TestThePictureIsDescribedAsItIsSeen(t *testing.T) {
 	upright := plainFilm(t, "film.mp4")
 	for name, c := range map[string]struct {

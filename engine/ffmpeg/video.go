@@ -35,7 +35,7 @@ func (t *Tool) EncodeVideo(ctx context.Context, e bijou.VideoEncode, progress fu
 		return err
 	}
 	w := &writing{source: e.Source, target: e.Target, watch: meter{report: progress}}
-	w.args = slices.Concat(common(), in, videoArgs(e, s))
+	w.args = slices.Concat(common(), steady(s), in, videoArgs(e, s))
 	return t.write(ctx, w, func(log *journal) error {
 		frames := w.watch.frames
 		if frames == 0 {
@@ -48,6 +48,15 @@ func (t *Tool) EncodeVideo(ctx context.Context, e bijou.VideoEncode, progress fu
 		w.wholeMS = pictures(e) * 1000 * e.RateDen / e.RateNum
 		return t.complete(ctx, e, d, float64(frames)*1000*float64(e.RateDen)/float64(e.RateNum), log.cut)
 	})
+}
+
+// steady has the filters go on where the size or the format of the picture changes in the middle, as in recordings of calls and off the air. By itself
+// ffmpeg would set them up anew, and the film would begin again at 0. A picture that is turned upright cannot change.
+func steady(s stream) []string {
+	if s.rotated() {
+		return nil
+	}
+	return []string{"-reinit_filter", "0"}
 }
 
 // complete refuses a film whose pictures end before its container says, or go on for more than a second after its end.
@@ -64,7 +73,7 @@ func (t *Tool) complete(ctx context.Context, e bijou.VideoEncode, d *description
 		return nil
 	}
 	// The sound may be longer than the picture, which tells no length of its own; its packets do.
-	ends, _, err := t.measure(ctx, e.Source, d)
+	ends, _, err := t.measure(ctx, e.Source, e.Stream.Index)
 	if err != nil {
 		return err
 	}
@@ -147,7 +156,8 @@ func keyFrames(e bijou.VideoEncode) string {
 func videoFilters(e bijou.VideoEncode, s stream) string {
 	var f []string
 	if e.Stream.Interlaced {
-		f = append(f, "bwdif=mode=send_frame")
+		// A deinterlacer keeps pictures of one size; most are of it already.
+		f = append(f, fmt.Sprintf("scale=w=%d:h=%d:interl=1,bwdif=mode=send_frame", s.Width, s.Height))
 	}
 	f = append(f,
 		// The first picture is held from 0 where the film's sound begins earlier.

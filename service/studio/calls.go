@@ -27,7 +27,7 @@ type Source struct {
 type AddTitle struct {
 	Source   bijou.SourceID `json:"source" audit:"true" doc:"The film, as it was handed in."`
 	Text     []TextSource   `json:"text,omitempty" maxItems:"100"`
-	Name     string         `json:"name,omitempty" audit:"true" maxLength:"300" doc:"What viewers read; made from the file's name where absent."`
+	Name     string         `json:"name,omitempty" audit:"true" maxLength:"300" doc:"What viewers read; the film's own title where absent, or else one made from its file's name."`
 	Series   string         `json:"series,omitempty" maxLength:"300" doc:"Name of the series; makes this an episode. The series and its season are made where they are not there."`
 	Season   int            `json:"season,omitempty" minimum:"0" doc:"Number of the episode's season; 1 where absent."`
 	Episode  int            `json:"episode,omitempty" minimum:"0" doc:"Number of the episode within its season, from 1."`
@@ -44,7 +44,7 @@ type TextSource struct {
 	Source   bijou.SourceID  `json:"source"`
 	Language string          `json:"language" maxLength:"35" doc:"BCP 47 tag."`
 	Kind     bijou.TrackKind `json:"kind,omitempty" enum:"subtitles,captions,descriptions" doc:"subtitles where absent."`
-	Label    string          `json:"label,omitempty" maxLength:"100" doc:"What viewers choose by; the language's own name where absent."`
+	Label    string          `json:"label,omitempty" maxLength:"100" doc:"What viewers choose by; the language's own name and the kind where absent."`
 }
 
 // AllTitles asks for a page of titles, whatever their state.

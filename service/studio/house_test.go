@@ -104,6 +104,9 @@ func (f *films) Probe(ctx context.Context, path string) (bijou.Probe, error) {
 		Audio:     []bijou.AudioStream{{Index: 1, Channels: 2, SampleRate: 48_000, Language: "und"}},
 	}
 	for word := range strings.FieldsSeq(content) {
+		if own, ok := strings.CutPrefix(word, "title="); ok {
+			p.Title = own
+		}
 		switch word {
 		case "rubbish":
 			return bijou.Probe{}, fmt.Errorf("%s is no film: give a film: %w", filepath.Base(path), bijou.Invalid)

@@ -115,22 +115,13 @@ func (m *maker) put(ctx context.Context, name string, body io.Reader) error {
 	return err
 }
 
-// embedded takes a text track out of the film. One that has no cue is left out: films carry such tracks without anyone noticing.
+// embedded takes a text track out of the film. One that has no cue or cannot be read is left out: films carry such tracks without anyone noticing.
 func (m *maker) embedded(ctx context.Context, stream bijou.TextStream) (*bijou.TextTrack, error) {
 	film, err := m.film(ctx)
 	if err != nil {
 		return nil, err
 	}
-	target := m.target("text")
-	if err := m.s.Films.ExtractText(ctx, film, stream, target); err != nil {
-		return nil, err
-	}
-	raw, err := os.ReadFile(target)
-	if err != nil {
-		return nil, scratchFailure(err)
-	}
-	name := fmt.Sprintf("text track %d of %s", stream.Index, m.task.Source.Name)
-	vtt, err := captions.ToWebVTT(raw, name)
+	vtt, err := m.extract(ctx, film, stream)
 	if errors.Is(err, bijou.Invalid) {
 		m.s.Log.Warn("text track is left out", "title", m.work.Title, "step", m.work.Step, "error", err)
 		return nil, nil
@@ -139,6 +130,18 @@ func (m *maker) embedded(ctx context.Context, stream bijou.TextStream) (*bijou.T
 		return nil, err
 	}
 	return m.text(ctx, vtt)
+}
+
+func (m *maker) extract(ctx context.Context, film string, stream bijou.TextStream) ([]byte, error) {
+	target := m.target("text")
+	if err := m.s.Films.ExtractText(ctx, film, stream, target); err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(target)
+	if err != nil {
+		return nil, scratchFailure(err)
+	}
+	return captions.ToWebVTT(raw, fmt.Sprintf("text track %d of %s", stream.Index, m.task.Source.Name))
 }
 
 func (m *maker) text(ctx context.Context, vtt []byte) (*bijou.TextTrack, error) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"bijou"
 )
@@ -61,7 +62,8 @@ type plan struct {
 	probe  bijou.Probe
 	now    time.Time
 	work   []bijou.Work
-	names  map[string]int // tracks that have a name already
+	names  map[string]int  // tracks that have a name already
+	labels map[string]bool // labels that a sound or a text has already
 }
 
 // side is a text track in a file of its own, checked.
@@ -72,7 +74,7 @@ type side struct {
 
 // newPlan returns the steps, the lowest rendition first: it shows soonest whether the film can be encoded at all.
 func newPlan(t bijou.Title, src Source, p bijou.Probe, sides []side, now time.Time) ([]bijou.Work, error) {
-	pl := &plan{title: t, source: src, probe: p, now: now, asset: bijou.NewID[bijou.AssetID](bijou.AssetPrefix), names: map[string]int{}}
+	pl := &plan{title: t, source: src, probe: p, now: now, asset: bijou.NewID[bijou.AssetID](bijou.AssetPrefix), names: map[string]int{}, labels: map[string]bool{}}
 	v := p.Video[0]
 	if err := pl.add(stepPoster, task{Cost: 1, Still: &v}); err != nil {
 		return nil, err
@@ -137,7 +139,7 @@ func (pl *plan) audio() error {
 		}
 		name := pl.name("a-" + a.Language)
 		err := pl.add("audio-"+name[2:], task{
-			Track: name, Cost: float64(pl.probe.RuntimeMS) / 2000, Language: a.Language, Label: label(a.Title, a.Language), Default: i == max(0, first),
+			Track: name, Cost: float64(pl.probe.RuntimeMS) / 2000, Language: a.Language, Label: pl.label(bijou.Audio, a.Title, a.Language), Default: i == max(0, first),
 			Audio: &bijou.AudioEncode{Stream: a, Channels: channels, SampleRate: audioRate, BPS: bps, SegmentMS: segmentMS, RuntimeMS: pl.probe.RuntimeMS},
 		})
 		if err != nil {
@@ -150,14 +152,14 @@ func (pl *plan) audio() error {
 func (pl *plan) text(sides []side) error {
 	for _, s := range sides {
 		name := pl.name("t-" + s.Language)
-		err := pl.add("text-"+name[2:], task{Track: name, Cost: 0.1, Kind: s.Kind, Language: s.Language, Label: label(s.Label, s.Language), Side: &s.source})
+		err := pl.add("text-"+name[2:], task{Track: name, Cost: 0.1, Kind: s.Kind, Language: s.Language, Label: pl.label(s.Kind, s.Label, s.Language), Side: &s.source})
 		if err != nil {
 			return err
 		}
 	}
 	for _, t := range pl.probe.Text {
 		name := pl.name("t-" + t.Language)
-		err := pl.add("text-"+name[2:], task{Track: name, Cost: 1, Kind: t.Kind, Language: t.Language, Label: label(t.Title, t.Language), Embedded: &t})
+		err := pl.add("text-"+name[2:], task{Track: name, Cost: 1, Kind: t.Kind, Language: t.Language, Label: pl.label(t.Kind, t.Title, t.Language), Embedded: &t})
 		if err != nil {
 			return err
 		}
@@ -174,10 +176,27 @@ func (pl *plan) name(want string) string {
 	return want
 }
 
-// label returns what viewers choose a track by: the title it came with, or the language's own name.
-func label(title, language string) string {
-	if title != "" && len(title) <= 100 && bijou.CheckName(title) == nil {
+// label returns what viewers choose a track by, which no other sound or text of the asset has.
+func (pl *plan) label(kind bijou.TrackKind, title, language string) string {
+	want, among := label(kind, title, language), "text "
+	if kind == bijou.Audio {
+		among = "sound "
+	}
+	got := want
+	for n := 2; pl.labels[among+got]; n++ {
+		got = fmt.Sprintf("%s (%d)", want, n)
+	}
+	pl.labels[among+got] = true
+	return got
+}
+
+// label returns the title that a track came with, or the language's own name and what the track is for.
+func label(kind bijou.TrackKind, title, language string) string {
+	switch {
+	case title != "" && utf8.RuneCountInString(title) <= maxLabel && bijou.CheckName(title) == nil:
 		return title
+	case kind == bijou.Captions || kind == bijou.Descriptions:
+		return fmt.Sprintf("%s (%s)", ownName(language), kind)
 	}
 	return ownName(language)
 }

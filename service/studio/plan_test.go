@@ -50,13 +50,38 @@ func TestAPlanHasAStepForEachTrack(t *testing.T) {
 	sv, en, en2 := tasks["audio-sv"], tasks["audio-en"], tasks["audio-en-2"]
 	wantSame(t, "the film's own sound", []any{sv.Track, sv.Language, sv.Label, sv.Default, sv.Audio.Channels, sv.Audio.BPS}, []any{"a-sv", "sv", "Svenska", true, 1, int64(monoBPS)})
 	wantSame(t, "other sound", []any{en.Track, en.Label, en.Default, en.Audio.Channels, en.Audio.BPS}, []any{"a-en", "English", false, 2, int64(stereoBPS)})
-	wantSame(t, "a title with a line end", []any{en2.Track, en2.Label}, []any{"a-en-2", "English"})
+	wantSame(t, "a title with a line end", []any{en2.Track, en2.Label}, []any{"a-en-2", "English (2)"})
 	text := tasks["text-en"]
 	wantSame(t, "text of its own", []any{text.Track, text.Kind, text.Label, text.Side.ID}, []any{"t-en", bijou.Descriptions, "Described", bijou.SourceID("src_side")})
 	text = tasks["text-fr"]
 	wantSame(t, "text of the film", []any{text.Track, text.Kind, text.Label, text.Embedded.Index}, []any{"t-fr", bijou.Captions, "Malentendants", 5})
 	v := tasks["video-720"]
 	wantSame(t, "picture", []any{v.Track, v.Video.Width, v.Video.Height, v.Video.SegmentMS, v.Video.Threads}, []any{"v720", 1280, 720, int64(segmentMS), encodeThreads})
+}
+
+func TestViewersCanTellTheTracksOfATitleApart(t *testing.T) {
+	p := bijou.Probe{
+		RuntimeMS: 60_000, Video: []bijou.VideoStream{{Width: 64, Height: 36, RateNum: 25, RateDen: 1}},
+		Audio: []bijou.AudioStream{{Index: 1, Language: "en"}, {Index: 2, Language: "en"}},
+		Text: []bijou.TextStream{
+			{Index: 3, Language: "en", Kind: bijou.Subtitles}, {Index: 4, Language: "en", Kind: bijou.Captions}, {Index: 5, Language: "en", Kind: bijou.Descriptions},
+			{Index: 6, Language: "en", Kind: bijou.Subtitles, Title: "English"}, {Index: 7, Language: "en", Kind: bijou.Captions, Title: "SDH"},
+		},
+	}
+	ws, err := newPlan(planned, Source{ID: "src_film"}, p, []side{{TextSource{Language: "en", Kind: bijou.Captions}, Source{ID: "src_side"}}}, added)
+	must(t, "plan", err)
+	var got []string
+	for _, w := range ws {
+		in, err := taskOf(w)
+		must(t, w.Step, err)
+		if in.Label != "" {
+			got = append(got, in.Label)
+		}
+	}
+	wantSame(t, "labels", got, []string{
+		"English", "English (2)", // sound; the planned title is Swedish, its own sound is not
+		"English (captions)", "English", "English (captions) (2)", "English (descriptions)", "English (2)", "SDH",
+	})
 }
 
 func TestTracksOfOneTitleHaveFoldersOfTheirOwn(t *testing.T) {

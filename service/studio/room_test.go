@@ -104,6 +104,23 @@ func TestAPosterThatCannotBeHadIsLeftOut(t *testing.T) {
 	})
 }
 
+func TestATextTrackOfTheFilmThatCannotBeReadIsLeftOut(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		h.films.on = func(_ context.Context, _, step string) error {
+			if step == "text" {
+				return fmt.Errorf("film.mkv has text in bytes that are none: %w", bijou.Invalid)
+			}
+			return nil
+		}
+		s := h.process(t)
+		start(t, s)
+		title := h.published(t, s, add(t, s, "film.mkv", "text"))
+		if a := h.asset(t, title); len(a.Text) != 1 || a.Text[0].Language != "en" {
+			t.Errorf("text: got %+v, want that of the file beside the film alone", a.Text)
+		}
+	})
+}
+
 func TestAStepThatFailsForGoodFailsTheTitleAndLeavesNothing(t *testing.T) {
 	for _, kind := range []bijou.Kind{bijou.Invalid, bijou.Exhausted, bijou.Unsupported, bijou.Corrupt} {
 		for _, step := range []string{"poster", "audio", "text", "video-120", "video-180"} {
@@ -117,8 +134,8 @@ func TestAStepThatFailsForGoodFailsTheTitleAndLeavesNothing(t *testing.T) {
 					}
 					s := h.process(t)
 					start(t, s)
-					if step == "poster" && kind == bijou.Invalid {
-						return // is left out, as another test says
+					if (step == "poster" || step == "text") && kind == bijou.Invalid {
+						return // is left out, as other tests say
 					}
 					id := add(t, s, "film.mp4", "text")
 					all, err := follow(t, s, id)
@@ -385,7 +402,7 @@ func TestAnEpisodeThatIsNoneMakesNoSeries(t *testing.T) {
 			"the name is empty":    {Series: " ", Episode: 1},
 			"301 bytes":            {Series: strings.Repeat("x", 301), Episode: 1},
 		} {
-			wantKind(t, words, in.Check("e1.mp4", nil), bijou.Invalid, words)
+			wantKind(t, words, in.Check("e1.mp4"), bijou.Invalid, words)
 			in.Source = handIn(t, s, "e1.mp4", "film")
 			_, err := s.AddTitle(t.Context(), in)
 			wantKind(t, words, err, bijou.Invalid, words)

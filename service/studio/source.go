@@ -13,10 +13,13 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"bijou"
 	"bijou/wire/captions"
 
+	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/language"
 	"golang.org/x/text/language/display"
 )
@@ -35,6 +38,7 @@ const maxText = 8 << 20
 // AddSource takes a file in and keeps it until its title is made. It fails with Invalid for a name with folders or control characters in it
 // and for an empty file, and with Exhausted when space ends; then nothing is kept.
 func (s *Service) AddSource(ctx context.Context, name string, r io.Reader) (Source, error) {
+	name = FileName(name)
 	if err := checkFileName(name); err != nil {
 		return Source{}, err
 	}
@@ -87,6 +91,27 @@ func (s *Service) RemoveSource(ctx context.Context, id bijou.SourceID) error {
 
 // maxFileName bounds a file's name in bytes, as most file systems do: the film gets its name back while it is worked on.
 const maxFileName = 255
+
+// FileName returns a file's name as text. Most systems take any bytes for a name: what is not UTF-8 is read as Windows-1252, or, where some of
+// it is UTF-8, with a mark in place of what is not.
+func FileName(raw string) string {
+	if utf8.ValidString(raw) {
+		return raw
+	}
+	var read strings.Builder
+	for _, c := range []byte(raw) {
+		read.WriteRune(charmap.Windows1252.DecodeByte(c))
+	}
+	name := read.String()
+	if strings.ContainsFunc(raw, func(r rune) bool { return r > unicode.MaxASCII && r != utf8.RuneError }) {
+		name = strings.ToValidUTF8(raw, "\ufffd")
+	}
+	if over := len(name) - maxFileName; over > 0 { // a character may take more bytes now
+		ending := filepath.Ext(name)
+		name = strings.ToValidUTF8(name[:max(0, len(name)-len(ending)-over)], "") + ending
+	}
+	return name
+}
 
 func checkFileName(name string) error {
 	if err := bijou.CheckName(name); err != nil {

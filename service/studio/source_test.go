@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode/utf8"
 
 	"bijou"
 
@@ -74,6 +75,48 @@ func TestATitleIsNamedForItsFile(t *testing.T) {
 			t.Fatalf("nameOf(%q) = %q: %v", file, nameOf(file), err)
 		}
 	})
+}
+
+func TestAFileNameInAnyBytesIsReadable(t *testing.T) {
+	for in, want := range map[string]string{
+		"film.mp4": "film.mp4", "Zażółć.mkv": "Zażółć.mkv",
+		"caf\xe9.mp4":                        "café.mp4",
+		"\x93Oui\x94.mp4":                    "“Oui”.mp4",
+		"caf\xe9 – été.mp4":                  "caf\ufffd – été.mp4", // cut in the middle, or of two kinds
+		"\x83\x81\x83.mp4":                   "ƒ\ufffdƒ.mp4",        // not Windows-1252
+		"Fran\xe7ais\xff.mp4":                "Françaisÿ.mp4",
+		strings.Repeat("\xe9", 251) + ".mp4": strings.Repeat("é", 125) + ".mp4",
+	} {
+		got := FileName(in)
+		if got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+		must(t, in, checkFileName(got))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		raw := string(rapid.SliceOfN(rapid.Byte(), 0, 400).Draw(t, "raw"))
+		got := FileName(raw)
+		if !utf8.ValidString(got) || utf8.ValidString(raw) && got != raw || len(got) > max(len(raw), maxFileName) {
+			t.Fatalf("%q: got %q, want text no longer than a name may be", raw, got)
+		}
+	})
+	if err := checkFileName(FileName("a\nb\xe9.mp4")); !errors.Is(err, bijou.Invalid) {
+		t.Errorf("a newline beside other bytes: got %v, want it refused", err)
+	}
+}
+
+func TestAFilmsOwnTitleIsTakenWhereNoneIsGiven(t *testing.T) {
+	for _, c := range []struct{ given, own, want string }{
+		{"", "The_Clock", "The_Clock"}, {"Mine", "The_Clock", "Mine"}, {"", "", "the file"}, {"", "untitled", "the file"}, {"", "clock.final.MP4", "the file"},
+		{"", "www.example.org", "the file"}, {"", "--", "the file"}, {"", "7", "7"},
+	} {
+		virtual(t, func(t *testing.T, h *house) {
+			s := h.process(t)
+			title, err := s.AddTitle(t.Context(), AddTitle{Name: c.given, Source: handIn(t, s, "the_file.mp4", "title="+c.own)})
+			must(t, "add", err)
+			wantSame(t, fmt.Sprintf("name of a film called %q where %q is given", c.own, c.given), title.Name, c.want)
+		})
+	}
 }
 
 func TestALanguageIsTakenAsBCP47AndNamedInItself(t *testing.T) {
@@ -152,6 +195,13 @@ func TestWhatNoTitleCanBeMadeOfIsRefusedInWordsThatNameItAndNotKept(t *testing.T
 		{"subtitles that are too long", film, source{"long.srt", strings.Repeat(" ", maxText+1)}, nil, []string{"long.srt", "8388609 bytes"}},
 		{"a language that is none", film, text, func(in *AddTitle) { in.Text[0].Language = "Klingon" }, []string{"film.srt", "Klingon"}},
 		{"a text track that is none", film, text, func(in *AddTitle) { in.Text[0].Kind = bijou.Audio }, []string{"film.srt", "audio"}},
+		{"a text track twice", film, text, func(in *AddTitle) {
+			in.Text = append(in.Text, TextSource{Source: in.Text[0].Source, Language: "eng", Kind: bijou.Subtitles})
+		}, []string{"film.srt", `would both be called "English"`, "leave one out"}},
+		{"a synopsis that is too long", film, text, func(in *AddTitle) { in.Synopsis = strings.Repeat("é", 4001) }, []string{"synopsis", "4001", "4000"}},
+		{"a genre that is too long", film, text, func(in *AddTitle) { in.Genres = []string{strings.Repeat("x", 301)} }, []string{"genre", "301"}},
+		{"too many genres", film, text, func(in *AddTitle) { in.Genres = make([]string, 21) }, []string{"21 genres", "at most 20"}},
+		{"a year that is none", film, text, func(in *AddTitle) { in.Year = 10_000 }, []string{"year 10000"}},
 		{"an original language that is none", film, text, func(in *AddTitle) { in.Language = "!" }, []string{"language tag"}},
 		{"a name with a newline", film, text, func(in *AddTitle) { in.Name = "two\nlines" }, []string{"two", "control character"}},
 		{"an episode without a number", film, text, func(in *AddTitle) { in.Series = "Show" }, []string{"an episode needs its number"}},
@@ -217,7 +267,7 @@ func TestARequestIsCheckedBeforeItsFilesAreHandedIn(t *testing.T) {
 	good := func() AddTitle {
 		return AddTitle{Name: "Alpha", Year: 2001, Text: []TextSource{{Language: "en", Kind: bijou.Captions}}}
 	}
-	if err := good().Check("film.mp4", []string{"en.srt"}); err != nil {
+	if err := good().Check("film.mp4", "en.srt"); err != nil {
 		t.Errorf("a good request: got %v", err)
 	}
 	for words, change := range map[string]func(*AddTitle){
@@ -234,10 +284,10 @@ func TestARequestIsCheckedBeforeItsFilesAreHandedIn(t *testing.T) {
 	} {
 		in := good()
 		change(&in)
-		wantKind(t, words, in.Check("film.mp4", []string{"en.srt"}), bijou.Invalid, words)
+		wantKind(t, words, in.Check("film.mp4", "en.srt"), bijou.Invalid, words)
 	}
-	wantKind(t, "the film's name", good().Check(`a\b.mp4`, []string{"en.srt"}), bijou.Invalid, "folders")
-	wantKind(t, "the text's name", good().Check("film.mp4", []string{"a\nb"}), bijou.Invalid, "control character")
+	wantKind(t, "the film's name", good().Check(`a\b.mp4`, "en.srt"), bijou.Invalid, "folders")
+	wantKind(t, "the text's name", good().Check("film.mp4", "a\nb"), bijou.Invalid, "control character")
 }
 
 func TestFilesAreLookedIntoWhereTheyAre(t *testing.T) {

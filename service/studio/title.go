@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"bijou"
 	"bijou/wire/captions"
@@ -85,6 +87,9 @@ func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.T
 	if err != nil {
 		return t, nil, err
 	}
+	if in.Name == "" && sensible(probe.Title) {
+		t.Name = probe.Title
+	}
 	if t.Kind == bijou.Episode {
 		season, err := s.Editor.SeasonOf(ctx, in.Series, max(1, in.Season))
 		if err != nil {
@@ -95,6 +100,24 @@ func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.T
 	work, err := newPlan(t, src, probe, sides, now)
 	return t, work, err
 }
+
+// Check refuses, as Invalid, what no title can be made of, as far as that can be told by the names of the film's file and of each text track's
+// alone: whoever has large files to hand in asks it first.
+func (in AddTitle) Check(film string, texts ...string) error {
+	for _, name := range append([]string{film}, texts...) {
+		if err := checkFileName(FileName(name)); err != nil {
+			return err
+		}
+	}
+	if _, err := draft(in, FileName(film), time.Time{}); err != nil {
+		return err
+	}
+	_, err := textTracks(in.Text, texts)
+	return err
+}
+
+// maxLabel bounds what a viewer chooses a text track by, in characters.
+const maxLabel = 100
 
 // draft returns the title that the request describes.
 func draft(in AddTitle, file string, now time.Time) (bijou.Title, error) {
@@ -130,38 +153,6 @@ func draft(in AddTitle, file string, now time.Time) (bijou.Title, error) {
 		held.Parent = t.ID // stands for its season, which is found or made when the film is known to be good
 	}
 	return t, held.Check()
-}
-
-// Check refuses, as Invalid, what AddTitle refuses of a request before it looks into any file: so that nobody hands in a film in vain.
-// film and texts are the files' names.
-func (in AddTitle) Check(film string, texts []string) error {
-	for _, name := range append([]string{film}, texts...) {
-		if err := checkFileName(name); err != nil {
-			return err
-		}
-	}
-	for i, x := range in.Text {
-		if _, err := x.checked(texts[i]); err != nil {
-			return err
-		}
-	}
-	_, err := draft(in, film, time.Time{})
-	return err
-}
-
-// checked returns the text track with its language in the usual form. It fails with Invalid for one that cannot be. file is its file's name.
-func (x TextSource) checked(file string) (_ TextSource, err error) {
-	if x.Language, err = canonical(x.Language); err != nil {
-		return x, fmt.Errorf("text track %q: %w", file, err)
-	}
-	switch x.Kind {
-	case "":
-		x.Kind = bijou.Subtitles
-	case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
-	default:
-		return x, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", file, x.Kind, bijou.Invalid)
-	}
-	return x, nil
 }
 
 // CheckFiles refuses, as Invalid, a film and text tracks of which no title can be made. It looks into the files where they are.
@@ -218,22 +209,69 @@ func nameOf(file string) string {
 	return name
 }
 
+// sensible tells whether a film's own title is one, and not what a program wrote there by itself or a site left there.
+func sensible(title string) bool {
+	low := strings.ToLower(title)
+	switch low {
+	case "untitled", "unknown", "title", "no title", "default", "video", "movie", "film":
+		return false
+	}
+	return bijou.CheckName(title) == nil && strings.ContainsFunc(title, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) &&
+		!strings.Contains(low, "://") && !strings.Contains(low, "www.") && !filmEnding.MatchString(low)
+}
+
+// filmEnding matches what is the name of a film's file.
+var filmEnding = regexp.MustCompile(`\.(mp4|m4v|mov|mkv|webm|avi|wmv|flv|mpe?g|m?ts|ogv)$`)
+
+// sides returns the text tracks that come in files of their own.
 func (s *Service) sides(ctx context.Context, in []TextSource) ([]side, error) {
 	var sides []side
+	var names []string
 	for _, x := range in {
 		src, err := s.source(ctx, x.Source)
 		if err != nil {
 			return nil, err
 		}
-		if x, err = x.checked(src.Name); err != nil {
+		sides, names = append(sides, side{x, src}), append(names, src.Name)
+	}
+	tracks, err := textTracks(in, names)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sides {
+		sides[i].TextSource = tracks[i]
+		if _, err := s.text(ctx, sides[i].source); err != nil {
 			return nil, err
 		}
-		if _, err := s.text(ctx, src); err != nil {
-			return nil, err
-		}
-		sides = append(sides, side{x, src})
 	}
 	return sides, nil
+}
+
+// textTracks returns the text tracks with language and kind in their usual form. It refuses two that viewers could not tell apart.
+func textTracks(in []TextSource, names []string) (out []TextSource, err error) {
+	taken := map[string]string{}
+	for i, x := range in {
+		if x.Language, err = canonical(x.Language); err != nil {
+			return nil, fmt.Errorf("text track %q: %w", names[i], err)
+		}
+		switch x.Kind {
+		case "":
+			x.Kind = bijou.Subtitles
+		case bijou.Subtitles, bijou.Captions, bijou.Descriptions:
+		default:
+			return nil, fmt.Errorf("text track %q: kind %q is none of subtitles, captions, descriptions: %w", names[i], x.Kind, bijou.Invalid)
+		}
+		if n := utf8.RuneCountInString(x.Label); n > maxLabel {
+			return nil, fmt.Errorf("text track %q: its label has %d characters: use at most %d: %w", names[i], n, maxLabel, bijou.Invalid)
+		}
+		shown := label(x.Kind, x.Label, x.Language)
+		if other, ok := taken[shown]; ok {
+			return nil, fmt.Errorf("text tracks %q and %q would both be called %q: leave one out, or give it another kind or a label: %w", other, names[i], shown, bijou.Invalid)
+		}
+		taken[shown] = names[i]
+		out = append(out, x)
+	}
+	return out, nil
 }
 
 func (s *Service) probe(ctx context.Context, src Source) (bijou.Probe, error) {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"bijou"
 	"bijou/test/harness"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -33,7 +34,8 @@ func TestTheCommandLine(t *testing.T) {
 		Dir: "testdata", WorkdirRoot: work, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, "FILMS="+films, "DATA="+filepath.Join(e.WorkDir, "data"), "BIJOU_DATA_DIR="+filepath.Join(e.WorkDir, "data"),
-				"BIJOU_BUNDLED_FILMS=false", "BIJOU_LISTEN=127.0.0.1:0", "BIJOU="+program)
+				"BIJOU_BUNDLED_FILMS=false", "BIJOU_LISTEN=127.0.0.1:0", "BIJOU="+program,
+				"LONG="+strings.Repeat("x", bijou.MaxName+1))
 			e.Values[held{}] = &held{}
 			for i, v := range e.Vars {
 				if path, ok := strings.CutPrefix(v, "PATH="); ok {
@@ -44,7 +46,7 @@ func TestTheCommandLine(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"refuse": refuse, "clean": clean, "service": service, "taken": taken, "published": published, "stranger": stranger, "badname": badname, "until": until,
-			"cut": cut, "flip": flip, "token": token, "identifier": identifier,
+			"cut": cut, "flip": flip, "token": token, "identifier": identifier, "latin1": latin1,
 		},
 	})
 }
@@ -85,6 +87,8 @@ func makeFilms(t *testing.T) string {
 	write("text.mp4", []byte("This is not a film.\n"))
 	write("zero.mp4", nil)
 	write("good.srt", []byte("1\n00:00:01,000 --> 00:00:02,000\nHello\n"))
+	write("latin1.srt", []byte("1\n00:00:01,000 --> 00:00:02,000\n\xc7a va\xa0?\n"))
+	write("koi8.srt", []byte("1\n00:00:01,000 --> 00:00:02,000\n\xf0\xd2\xc9\xd7\xc5\xd4!\n"))
 	write("none.srt", []byte("There is nothing to read here.\n"))
 	return dir
 }
@@ -102,6 +106,8 @@ func makeOdd(t *testing.T, at func(string) string) {
 	make(tone, []string{"-itsoffset", "2"}, small("3", "64x64"), vp8, []string{at("late.mkv")})
 	make(small("1", "2x2"), []string{at("tiny.mp4")})
 	make(small("2", "64x64"), vp8, []string{"-f", "webm", "-live", "1", at("live.webm")})
+	make(small("1", "64x64"), vp8, []string{"-metadata", "title=The Clock", at("titled.mkv")})
+	make([]string{"-i", at("tiny.mp4"), "-c", "copy", at(latin1Film)})
 }
 
 // refuse runs a command that must fail: refuse STATUS PROGRAM ARGUMENT… It wants that exit status, nothing on standard output, and exactly
@@ -340,4 +346,16 @@ func change(ts *testscript.TestScript, neg bool, args []string, f func([]byte) [
 	b, err := os.ReadFile(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), f(b), 0o600))
+}
+
+// latin1Film is the name of a film in Latin-1, which no script can write.
+const latin1Film = "Caf\xe9.mp4"
+
+// latin1 adds that film, with subtitles in the same character set.
+func latin1(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: latin1")
+	}
+	films := ts.Getenv("FILMS")
+	ts.Check(ts.Exec("bijou", "title", "add", filepath.Join(films, latin1Film), "--subtitles", "fr="+filepath.Join(films, "latin1.srt")))
 }

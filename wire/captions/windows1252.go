@@ -3,6 +3,7 @@ package captions
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
 )
@@ -59,7 +60,7 @@ func plausible(text []rune) bool {
 			if unicode.IsLetter(r) {
 				letters++
 			}
-		case r >= 0x80 && r <= 0x9f: // bytes that Windows-1252 has no character for
+		case r == utf8.RuneError: // a byte that Windows-1252 has no character for
 			return false
 		case unicode.IsLetter(r) && r != 'ƒ' && r != 'ˆ' && r != 'ª' && r != 'º' && r != 'µ':
 			letters, beyond = letters+1, beyond+1

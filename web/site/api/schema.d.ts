@@ -777,7 +777,7 @@ export interface components {
             /** @description BCP 47 tag of the original. */
             language?: string;
             maturity?: components["schemas"]["Maturity"];
-            /** @description What viewers read; made from the file's name where absent. */
+            /** @description What viewers read; the film's own title where absent, or else one made from its file's name. */
             name?: string;
             /**
              * Format: int64
@@ -1277,7 +1277,7 @@ export interface components {
              * @enum {string}
              */
             kind?: "subtitles" | "captions" | "descriptions";
-            /** @description What viewers choose by; the language's own name where absent. */
+            /** @description What viewers choose by; the language's own name and the kind where absent. */
             label?: string;
             /** @description BCP 47 tag. */
             language: string;
