@@ -37,7 +37,7 @@ var wholeFiles = []string{"format", "operator.token", "keys"}
 
 // databases are the stores that are SQLite files.
 func (s *stores) databases() []sqlite.File {
-	return []sqlite.File{s.titles, s.work, s.members, s.operators, s.steering}
+	return []sqlite.File{s.titles, s.work, s.members, s.steering, s.operators}
 }
 
 // snapshot returns the whole site as it is at one moment.
@@ -165,8 +165,8 @@ func Backup(ctx context.Context, c Config, b Build, log *slog.Logger, to io.Writ
 	}
 	defer s.close()
 	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics("", ""), build: b}
-	audit := openUsers(c, s.operators, "", "", log).Audit
-	return act(ctx, audit, local(recovery.Method, map[string]string{}), func() error { return p.recovery().Backup(ctx, to) })
+	audit := p.libraryRooms().operators.Audit
+	return act(ctx, audit, local("POST /api/v1/backups", nil), func() error { return p.recovery().Backup(ctx, to) })
 }
 
 // prove opens a data directory that was restored and reads all that it holds.

@@ -7,11 +7,7 @@ import (
 	"bijou/kit/rpc"
 )
 
-// It is no GET, so that the audit log tells who took the site's keys and accounts with them.
-var backup = rpc.Download[struct{}]{Verb: "POST", Path: "/api/v1/backups", Summary: "Make a backup: the whole site in one file", Needs: rpc.Administrator, ContentType: "application/x-tar"}
-
-// Method is how the audit log names the making of a backup.
-var Method = backup.Verb + " " + backup.Path
+var backup = rpc.Download[struct{}]{Verb: "POST", Path: "/api/v1/backups", Summary: "Write the whole site into one file", Needs: rpc.Administrator, ContentType: "application/x-tar"}
 
 // Routes are the room's methods as served.
 func (s *Service) Routes() []rpc.Route {

@@ -33,6 +33,7 @@ type town struct {
 	ada, bob, out       harness.Client // members; out has signed out
 	revoked, watched    *harness.Player
 	draining, joinToken string
+	eve                 harness.Client // a program of a user who may look at everything
 }
 
 func settle(t *testing.T, shape harness.Shape) *town {
@@ -55,6 +56,8 @@ func settle(t *testing.T, shape harness.Shape) *town {
 	if err := json.Unmarshal([]byte(run(t, sv, "--output", "json", "appliance", "list")), &all); err != nil || len(all) != 2 {
 		t.Fatalf("appliances are %+v (%v), want two", all, err)
 	}
+	run(t, sv, "user", "add", "eve", "--role", "viewer")
+	w.eve = harness.Client{Base: sv.Address, Token: strings.TrimSpace(run(t, sv, "user", "token", "create", "eve"))}
 	w.draining = all[1].Appliance.ID
 	run(t, sv, "appliance", "drain", w.draining)
 	drains(t, sv, w.draining)
@@ -115,6 +118,7 @@ func TestARestoredSiteIsTheSiteThatWasBackedUp(t *testing.T) {
 		w.watched.Call(t, "POST", "/api/v1/plays/renewals", map[string]string{"grant": w.watched.Grant}, http.StatusOK, &w.watched.Play)
 		serves(t, again, w.film.ID)
 		serves(t, again, w.other.ID)
+		run(t, again, "audit", "verify")
 		token := filepath.Join(t.TempDir(), "token")
 		if err := os.WriteFile(token, []byte(w.joinToken), 0o600); err != nil {
 			t.Fatal(err)
@@ -127,7 +131,7 @@ func TestARestoredSiteIsTheSiteThatWasBackedUp(t *testing.T) {
 
 // at has everybody ask another service.
 func (w *town) at(sv *harness.Service) {
-	for _, c := range []*harness.Client{&w.ada, &w.bob, &w.out, &w.revoked.Client, &w.watched.Client} {
+	for _, c := range []*harness.Client{&w.eve, &w.ada, &w.bob, &w.out, &w.revoked.Client, &w.watched.Client} {
 		*c = c.As(sv)
 	}
 	w.sv = sv
@@ -150,7 +154,8 @@ func answers(t *testing.T, w *town) map[string]string {
 	ask("bob", w.bob, "/api/v1/me", "/api/v1/positions")
 	ask("guest", w.sv.Guest(), "/api/v1/titles?limit=500")
 	operator := w.sv.Operator(t)
-	ask("operator", operator, "/api/v1/studio/titles?limit=500", "/api/v1/keys")
+	ask("operator", operator, "/api/v1/studio/titles?limit=500", "/api/v1/keys", "/api/v1/operators")
+	ask("eve", w.eve, "/api/v1/studio/titles?limit=500")
 	for _, x := range operator.AllTitles(t) {
 		ask("guest", w.sv.Guest(), "/api/v1/titles/"+x.ID, "/api/v1/titles/"+x.ID+"/poster")
 		ask("operator", operator, "/api/v1/studio/titles/"+x.ID)

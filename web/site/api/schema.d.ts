@@ -98,7 +98,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make a backup: the whole site in one file */
+        /** Write the whole site into one file */
         post: operations["postBackups"];
         delete?: never;
         options?: never;
