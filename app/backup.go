@@ -187,6 +187,13 @@ func prove(ctx context.Context, dir string) (proof recovery.Proof, err error) {
 	if err := sqlite.Check(ctx, s.databases()...); err != nil {
 		return proof, err
 	}
+	audit, err := s.operators.VerifyActions(ctx)
+	if err == nil && audit.Altered > 0 {
+		err = fmt.Errorf("the audit log was altered: line %d is not what was written there: %w", audit.Altered, bijou.Corrupt)
+	}
+	if err != nil {
+		return proof, err
+	}
 	if proof.Titles, proof.Files, err = recovery.CheckTitles(ctx, s.titles, s.blobs); err != nil {
 		return proof, err
 	}
