@@ -4,11 +4,14 @@ import "context"
 
 // Caller is who asks. The gateway finds out; rooms read it from the context.
 type Caller struct {
-	Account AccountID `json:"account,omitempty"`
-	Profile ProfileID `json:"profile,omitempty"`
-	Session string    `json:"session,omitempty"` // which sign-in: the hash of its token
-	Address string    `json:"address,omitempty"` // IP address of the client, without port
-	Host    string    `json:"host,omitempty"`    // by which the client reached the service, without port
+	Account  AccountID `json:"account,omitempty"`
+	Profile  ProfileID `json:"profile,omitempty"`
+	Children bool      `json:"children,omitempty"` // the profile sees titles for children only
+	Session  SignInID  `json:"session,omitempty"`  // which sign-in
+	Stale    bool      `json:"stale,omitempty"`    // the token is old enough to be replaced
+	Address  string    `json:"address,omitempty"`  // IP address of the client, without port
+	Host     string    `json:"host,omitempty"`     // by which the client reached the service, without port
+	Secure   bool      `json:"secure,omitempty"`   // the client reached the service by HTTPS
 
 	// Who runs the service has a role, beside being a member or not.
 	Operator      OperatorID   `json:"operator,omitempty"`

@@ -15,6 +15,7 @@ type (
 	JobID     string // "job_…"
 	AccountID string // "acc_…"
 	ProfileID string // "prf_…"
+	SignInID  string // "sgn_…": one device's sign-in
 	SessionID string // "ply_…": one viewing of one title
 
 	ApplianceID string // "apl_…": one box
@@ -31,6 +32,7 @@ const (
 	JobPrefix     = "job_"
 	AccountPrefix = "acc_"
 	ProfilePrefix = "prf_"
+	SignInPrefix  = "sgn_"
 	SessionPrefix = "ply_"
 
 	AppliancePrefix = "apl_"

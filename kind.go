@@ -3,6 +3,7 @@ package bijou
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // Kind says what sort of failure an error is. An error of the service is a sentence that ends in its kind:
@@ -55,6 +56,26 @@ func Sentence(err error) string {
 		s = strings.TrimSuffix(s, ": "+string(k))
 	}
 	return s
+}
+
+// waitError is a failure that says how long to wait before the next try.
+type waitError struct {
+	error
+	wait time.Duration
+}
+
+func (e *waitError) Unwrap() error { return e.error }
+
+// After returns err as one that passes with time.
+func After(err error, wait time.Duration) error { return &waitError{err, wait} }
+
+// WaitOf returns how long to wait before what failed is tried again, or 0 where the failure does not say.
+func WaitOf(err error) time.Duration {
+	var w *waitError
+	if errors.As(err, &w) {
+		return w.wait
+	}
+	return 0
 }
 
 // remoteError is a failure that arose in another process: its sentence as it was told, and its kind.

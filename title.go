@@ -44,6 +44,14 @@ type Maturity struct {
 	Label string `json:"label,omitempty" maxLength:"16" doc:"The rating as its board prints it, such as PG-13 or FSK 6."`
 }
 
+// childrensAge is the oldest age at which a title still suits children: PEGI 7, FSK 6, TV-Y7.
+const childrensAge = 7
+
+// ForChildren tells whether a children's profile sees the title. One that nobody has rated, with neither an age nor a label, is none for them.
+func (m Maturity) ForChildren() bool {
+	return m.Age <= childrensAge && (m.Age > 0 || m.Label != "")
+}
+
 // Track is one audio or text track of a title, as a viewer chooses it.
 type Track struct {
 	Kind     TrackKind `json:"kind" enum:"audio,subtitles,captions,descriptions"`
@@ -251,7 +259,7 @@ type TitleStore interface {
 
 // Titles tells what can be watched: published titles alone. The catalog room offers it.
 type Titles interface {
-	// PublishedTitle fails with NotFound for a title that is unknown or not published.
+	// PublishedTitle fails with NotFound for a title that is unknown or not published, or that the caller's children's profile may not see.
 	PublishedTitle(ctx context.Context, id TitleID) (Title, error)
 }
 

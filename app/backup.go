@@ -33,7 +33,7 @@ import (
 // have second names, and the databases are copied by their views.
 
 // wholeFiles are entries whose files are written whole, and may be of a moment each.
-var wholeFiles = []string{"format", "operator.token", "keys"}
+var wholeFiles = []string{"format", "operator.token", "keys", "outbox"}
 
 // databases are the stores that are SQLite files.
 func (s *stores) databases() []sqlite.File {

@@ -102,6 +102,7 @@ func wholeProcess(t *testing.T) *process {
 		t.Fatal(err)
 	}
 	p.token, err = trust.Token(data.file("operator.token"))
+	err = errors.Join(err, p.mailer().Send(t.Context(), bijou.Message{From: "tv@example.org", To: "ada@example.org", Subject: "x", Text: "x", At: time.Now()}))
 	r := p.allRooms()
 	_, tokenErr := p.cluster.create(t.Context(), NewToken{Role: "appliance", ForMS: 60_000})
 	_, putErr := s.blobs.Put(t.Context(), "assets/ast_1/poster.jpg", strings.NewReader("x"))

@@ -11,6 +11,7 @@ import (
 
 	"bijou"
 	"bijou/kit/rpc"
+	"bijou/service/members"
 	"bijou/service/playback"
 	"bijou/service/steering"
 )
@@ -27,6 +28,7 @@ func operatorClient(c Config, h holder) (*rpc.Client, error) {
 
 // Operator is what the command line asks of a running service.
 type Operator struct {
+	Members  *members.Client
 	Steering *steering.Client
 	Playback *playback.Client
 	client   *rpc.Client
@@ -50,7 +52,7 @@ func OpenOperator(ctx context.Context, c Config) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{Steering: steering.NewClient(client), Playback: playback.NewClient(client), client: client}, nil
+	return &Operator{Members: members.NewClient(client), Steering: steering.NewClient(client), Playback: playback.NewClient(client), client: client}, nil
 }
 
 // runs returns the service that runs on the data directory, where one does.

@@ -11,6 +11,8 @@ import (
 	"bijou/engine/directory"
 	"bijou/engine/ffmpeg"
 	"bijou/engine/logfile"
+	"bijou/engine/outbox"
+	"bijou/engine/smtp"
 	"bijou/engine/sqlite"
 	"bijou/kit/rpc"
 	"bijou/kit/trust"
@@ -142,11 +144,20 @@ func (p *process) libraryRooms() rooms {
 	return r
 }
 
+// mailer is the way that mail goes: by the mail server where one is named, else into files.
+func (p *process) mailer() bijou.Mailer {
+	m := p.config.Members.Mail
+	if m.SMTP == "" {
+		return outbox.New(p.data.file("outbox"))
+	}
+	return smtp.New(smtp.Options{Address: m.SMTP, Security: smtp.Security(m.Security), User: m.User, Password: m.Password})
+}
+
 // allRooms are the rooms of bijou up.
 func (p *process) allRooms() rooms {
 	r := p.libraryRooms()
 	r.members = members.New(members.Deps{
-		Accounts: p.stores.members, Profiles: p.stores.members, Facts: p.stores.facts,
+		Accounts: p.stores.members, Profiles: p.stores.members, Titles: r.catalog, Facts: p.stores.facts, Mail: p.mailer(), Address: p.config.at(p.address),
 		Log: p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
 	r.steering = steering.New(steering.Deps{
@@ -192,7 +203,8 @@ func public(routes []rpc.Route) (out []rpc.Route) {
 func (p *process) door(r rooms) http.Handler {
 	gate := gateway.New(gateway.Deps{
 		Sessions: r.members, Operators: r.operators, API: p.api(r, r.operators.Audit),
-		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: p.token, SessionCookie: members.CookieName, Collector: events.Collector,
+		Site: web.Site(), OpenAPI: web.OpenAPI, OperatorToken: p.token, SessionCookie: rpc.SessionCookie,
+		NewCookie: members.Cookie, Collector: events.Collector, Config: p.config.Gateway,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if strings.HasPrefix(req.URL.Path, grant.Prefix) {

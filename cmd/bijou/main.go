@@ -32,6 +32,7 @@ type cli struct {
 	Up        upCmd        `cmd:"" help:"Run the whole service in this process."`
 	Run       runCmd       `cmd:"" help:"Run one role of the service, beside a service elsewhere or by itself."`
 	Title     titleCmd     `cmd:"" help:"Add, list, show, edit and remove titles."`
+	Account   accountCmd   `cmd:"" help:"List, add, reset and remove members' accounts."`
 	Appliance applianceCmd `cmd:"" help:"List, drain, pause and drop appliances."`
 	Why       whyCmd       `cmd:"" help:"Say why a viewing was sent to the appliances that it was sent to."`
 	Token     tokenCmd     `cmd:"" help:"Let machines join."`

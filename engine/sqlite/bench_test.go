@@ -30,6 +30,12 @@ func BenchmarkSession(b *testing.B) {
 
 func BenchmarkSavePosition(b *testing.B) {
 	m := opened(b, OpenMembers, newFile(b))
+	for n := range 100 {
+		p := bijou.Profile{ID: bijou.ProfileID(fmt.Sprintf("prf_%d", n)), Account: bijou.AccountID(fmt.Sprintf("acc_%d", n))}
+		if err := m.CreateProfile(b.Context(), p); err != nil {
+			b.Fatal(err)
+		}
+	}
 	seq := int64(0)
 	for b.Loop() {
 		seq++

@@ -18,6 +18,26 @@ func TestMembersKeepTheContractOfProfileStore(t *testing.T) {
 	contract.ProfileStore(t, func(t *testing.T) bijou.ProfileStore { return opened(t, OpenMembers, newFile(t)) })
 }
 
+func TestMembersKeepTheContractOfSessionStore(t *testing.T) {
+	contract.SessionStore(t, func(t *testing.T) contract.SignIns { return opened(t, OpenMembers, newFile(t)) })
+}
+
+func TestMembersKeepTheContractOfPINStore(t *testing.T) {
+	contract.PINStore(t, func(t *testing.T) contract.PINs { return opened(t, OpenMembers, newFile(t)) })
+}
+
+func TestMembersKeepTheContractOfResetStore(t *testing.T) {
+	contract.ResetStore(t, func(t *testing.T) contract.Resets { return opened(t, OpenMembers, newFile(t)) })
+}
+
+func TestMembersKeepTheContractOfPositionStore(t *testing.T) {
+	contract.PositionStore(t, func(t *testing.T) contract.PositionKeeper { return opened(t, OpenMembers, newFile(t)) })
+}
+
+func TestMembersKeepTheContractOfListStore(t *testing.T) {
+	contract.ListStore(t, func(t *testing.T) contract.ListKeeper { return opened(t, OpenMembers, newFile(t)) })
+}
+
 func TestTheCatalogKeepsTheContractOfTitleStore(t *testing.T) {
 	contract.TitleStore(t, func(t *testing.T) bijou.TitleStore { return opened(t, OpenCatalog, newFile(t)) })
 }

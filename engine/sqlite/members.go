@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	"bijou"
 )
 
-// Members implements bijou.AccountStore and bijou.ProfileStore on one file.
+// Members implements bijou.AccountStore, bijou.PINStore, bijou.ResetStore, bijou.SessionStore, bijou.ProfileStore, bijou.ListStore and
+// bijou.PositionStore on one file.
 type Members struct{ d *db }
 
 // OpenMembers opens the file, and makes it where it is missing. It fails with Unsupported for a file of a newer version,
@@ -65,118 +66,94 @@ func (m *Members) account(ctx context.Context, column, value string) (a bijou.Ac
 	return a, hash, nil
 }
 
-// OpenSession implements bijou.AccountStore. Sessions that have ended go as new ones come.
-func (m *Members) OpenSession(ctx context.Context, s bijou.MemberSession) error {
-	return m.d.tx(ctx, "open session", func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires_us <= ?`, micros(s.Created)); err != nil {
-			return err
-		}
-		res, err := tx.ExecContext(ctx, `INSERT INTO sessions (token_hash, account, profile, created_us, expires_us)
-			SELECT ?, id, ?, ?, ? FROM accounts WHERE id = ?`, s.TokenHash, s.Profile, micros(s.Created), micros(s.Expires), s.Account)
+// Accounts implements bijou.AccountStore.
+func (m *Members) Accounts(ctx context.Context, q bijou.AccountQuery) (bijou.AccountPage, error) {
+	where, args := []string{"instr(email, ?) > 0"}, []any{q.Email}
+	if q.Before != "" {
+		at, id, err := parseCursor(q.Before, bijou.AccountPrefix)
 		if err != nil {
-			return err
+			return bijou.AccountPage{}, err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, fmt.Errorf("open session: there is no account %s: %w", s.Account, bijou.NotFound))
-		}
-		return nil
-	})
-}
-
-// Session implements bijou.AccountStore.
-func (m *Members) Session(ctx context.Context, tokenHash string, now time.Time) (s bijou.MemberSession, err error) {
-	var created, expires int64
-	err = m.d.row(ctx, func(scan func(...any) error) error {
-		return scan(&s.TokenHash, &s.Account, &s.Profile, &created, &expires)
-	},
-		`SELECT token_hash, account, profile, created_us, expires_us FROM sessions WHERE token_hash = ? AND expires_us > ?`, tokenHash, micros(now))
-	if errors.Is(err, sql.ErrNoRows) {
-		return s, fmt.Errorf("the session is unknown or has ended: %w", bijou.NotFound)
+		where, args = append(where, "(created_us, id) < (?, ?)"), append(args, at, id)
 	}
-	if err != nil {
-		return s, m.d.failure("find session", err)
-	}
-	s.Created, s.Expires = fromMicros(created), fromMicros(expires)
-	return s, nil
-}
-
-// CloseSession implements bijou.AccountStore.
-func (m *Members) CloseSession(ctx context.Context, tokenHash string) error {
-	if _, err := m.d.exec(ctx, `DELETE FROM sessions WHERE token_hash = ?`, tokenHash); err != nil {
-		return m.d.failure("close session", err)
-	}
-	return nil
-}
-
-// CreateProfile implements bijou.ProfileStore.
-func (m *Members) CreateProfile(ctx context.Context, p bijou.Profile) error {
-	_, err := m.d.exec(ctx, `INSERT INTO profiles (id, account, name, children, created_us) VALUES (?, ?, ?, ?, ?)`,
-		p.ID, p.Account, p.Name, p.Children, micros(p.Created))
-	if unique(err) {
-		return fmt.Errorf("create profile: %s is taken: %w", p.ID, bijou.Conflict)
-	}
-	if err != nil {
-		return m.d.failure("create profile", err)
-	}
-	return nil
-}
-
-// Profiles implements bijou.ProfileStore.
-func (m *Members) Profiles(ctx context.Context, id bijou.AccountID) ([]bijou.Profile, error) {
-	ps, err := rows(ctx, m.d, m.d.read, func(scan func(...any) error, p *bijou.Profile) error {
+	accounts, err := rows(ctx, m.d, m.d.read, func(scan func(...any) error, a *bijou.Account) error {
 		var created int64
-		err := scan(&p.ID, &p.Account, &p.Name, &p.Children, &created)
-		p.Created = fromMicros(created)
+		err := scan(&a.ID, &a.Email, &created)
+		a.Created = fromMicros(created)
 		return err
-	}, `SELECT id, account, name, children, created_us FROM profiles WHERE account = ? ORDER BY created_us, id`, id)
+	}, `SELECT id, email, created_us FROM accounts WHERE `+strings.Join(where, " AND ")+` ORDER BY created_us DESC, id DESC LIMIT ?`, append(args, q.Limit+1)...)
 	if err != nil {
-		return nil, m.d.failure("list profiles", err)
+		return bijou.AccountPage{}, m.d.failure("list accounts", err)
 	}
-	return ps, nil
+	page := bijou.AccountPage{Accounts: accounts}
+	if len(accounts) > q.Limit {
+		page.Accounts = accounts[:q.Limit]
+		last := accounts[q.Limit-1]
+		page.Next = cursor(micros(last.Created), last.ID)
+	}
+	return page, nil
 }
 
-const positionColumns = `profile, title, position_ms, runtime_ms, session, seq, at_us`
+// SetPassword implements bijou.AccountStore.
+func (m *Members) SetPassword(ctx context.Context, id bijou.AccountID, passwordHash string, keep bijou.SignInID) error {
+	return m.d.tx(ctx, "set password", func(tx *sql.Tx) error { return setPassword(ctx, tx, id, passwordHash, keep) })
+}
 
-func scanPosition(scan func(...any) error, p *bijou.Position) error {
-	var at int64
-	err := scan(&p.Profile, &p.Title, &p.PositionMS, &p.RuntimeMS, &p.Session, &p.Seq, &at)
-	p.At = fromMicros(at)
+func setPassword(ctx context.Context, tx *sql.Tx, id bijou.AccountID, passwordHash string, keep bijou.SignInID) error {
+	res, err := tx.ExecContext(ctx, `UPDATE accounts SET password_hash = ? WHERE id = ?`, passwordHash, id)
+	if err := oneRow(res, err, "set password: there is no account %s", id); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE account = ? AND id <> ?`, id, keep); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM resets WHERE account = ?`, id)
 	return err
 }
 
-// SavePosition implements bijou.ProfileStore.
-func (m *Members) SavePosition(ctx context.Context, p bijou.Position) error {
-	// The condition is bijou.Position.Newer.
-	_, err := m.d.exec(ctx, `INSERT INTO positions (`+positionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (profile, title) DO UPDATE SET position_ms = excluded.position_ms, runtime_ms = excluded.runtime_ms,
-			session = excluded.session, seq = excluded.seq, at_us = excluded.at_us
-		WHERE CASE WHEN session = excluded.session THEN excluded.seq > seq ELSE excluded.at_us > at_us END`,
-		p.Profile, p.Title, p.PositionMS, p.RuntimeMS, p.Session, p.Seq, micros(p.At))
+// oneRow fails with NotFound, in these words, where a statement changed nothing.
+func oneRow(res sql.Result, err error, words string, what ...any) error {
 	if err != nil {
-		return m.d.failure("save position", err)
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n == 0 {
+		return fmt.Errorf(words+": %w", append(what, bijou.NotFound)...)
+	}
+	return err
+}
+
+// DeleteAccount implements bijou.AccountStore. Sign-ins and reset links go with the account's row.
+func (m *Members) DeleteAccount(ctx context.Context, id bijou.AccountID) error {
+	n, err := m.d.exec(ctx, `DELETE FROM accounts WHERE id = ?`, id)
+	return m.changed(n, err, "delete account", "there is no account %s", id)
+}
+
+// changed returns the failure of a statement, or NotFound in these words where it changed nothing.
+func (m *Members) changed(n int64, err error, verb, words string, what ...any) error {
+	if err != nil {
+		return m.d.failure(verb, err)
+	}
+	if n == 0 {
+		return fmt.Errorf(verb+": "+words+": %w", append(what, bijou.NotFound)...)
 	}
 	return nil
 }
 
-// Position implements bijou.ProfileStore.
-func (m *Members) Position(ctx context.Context, profile bijou.ProfileID, title bijou.TitleID) (p bijou.Position, err error) {
-	err = m.d.row(ctx, func(scan func(...any) error) error { return scanPosition(scan, &p) },
-		`SELECT `+positionColumns+` FROM positions WHERE profile = ? AND title = ?`, profile, title)
-	if errors.Is(err, sql.ErrNoRows) {
-		return p, fmt.Errorf("profile %s has not begun %s: %w", profile, title, bijou.NotFound)
-	}
-	if err != nil {
-		return p, m.d.failure("find position", err)
-	}
-	return p, nil
+// SetPIN implements bijou.PINStore.
+func (m *Members) SetPIN(ctx context.Context, id bijou.AccountID, pinHash string) error {
+	n, err := m.d.exec(ctx, `UPDATE accounts SET pin_hash = ? WHERE id = ?`, pinHash, id)
+	return m.changed(n, err, "set PIN", "there is no account %s", id)
 }
 
-// Positions implements bijou.ProfileStore.
-func (m *Members) Positions(ctx context.Context, profile bijou.ProfileID, limit int) ([]bijou.Position, error) {
-	// SQLite takes a negative limit for none.
-	ps, err := rows(ctx, m.d, m.d.read, scanPosition, `SELECT `+positionColumns+` FROM positions WHERE profile = ? ORDER BY at_us DESC, title LIMIT ?`, profile, max(limit, 0))
-	if err != nil {
-		return nil, m.d.failure("list positions", err)
+// PIN implements bijou.PINStore.
+func (m *Members) PIN(ctx context.Context, id bijou.AccountID) (hash string, err error) {
+	err = m.d.row(ctx, func(scan func(...any) error) error { return scan(&hash) }, `SELECT pin_hash FROM accounts WHERE id = ?`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("there is no account %s: %w", id, bijou.NotFound)
 	}
-	return ps, nil
+	if err != nil {
+		return "", m.d.failure("find PIN", err)
+	}
+	return hash, nil
 }

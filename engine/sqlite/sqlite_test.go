@@ -61,9 +61,15 @@ func TestATitleThatWasPutOutlivesAKill(t *testing.T) {
 	})
 }
 
+// viewer is the profile that positions belong to.
+var viewer = bijou.Profile{ID: "prf_1", Account: "acc_1", Name: "Ada", Created: noon}
+
 func TestAPositionThatWasSavedOutlivesAKill(t *testing.T) {
 	contract.Kill(t, 4, func(t *testing.T, dir string, ack func(string)) {
 		m := opened(t, OpenMembers, filepath.Join(dir, "members.db"))
+		if err := m.CreateProfile(t.Context(), viewer); err != nil && !errors.Is(err, bijou.Conflict) {
+			t.Fatal(err)
+		}
 		p, err := m.Position(t.Context(), "prf_1", "ttl_1")
 		if err != nil && !errors.Is(err, bijou.NotFound) {
 			t.Fatal(err)
@@ -257,6 +263,7 @@ func TestAnEndedContextIsReturnedAsSuch(t *testing.T) {
 
 func TestTimesFinerThanAMicrosecondDoNotMakeAnOldReportNewer(t *testing.T) {
 	m := opened(t, OpenMembers, newFile(t))
+	check(t, "create profile", m.CreateProfile(t.Context(), viewer))
 	at := noon.Add(500 * time.Nanosecond)
 	first := bijou.Position{Profile: "prf_1", Title: "ttl_1", Session: "ply_1", Seq: 1, PositionMS: 1, At: at}
 	second := first

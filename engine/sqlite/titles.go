@@ -178,7 +178,7 @@ func (c *Catalog) Titles(ctx context.Context, q bijou.TitleQuery) (bijou.TitlePa
 		}
 	}
 	if q.Before != "" {
-		at, id, err := parseCursor(q.Before)
+		at, id, err := parseCursor(q.Before, bijou.TitlePrefix)
 		if err != nil {
 			return bijou.TitlePage{}, err
 		}
@@ -205,16 +205,16 @@ func (c *Catalog) Titles(ctx context.Context, q bijou.TitleQuery) (bijou.TitlePa
 	return page, nil
 }
 
-// cursor names a place between two titles. It is opaque to callers.
-func cursor(addedMicros int64, id bijou.TitleID) string {
+// cursor names a place in a list that is ordered by time and identifier. It is opaque to callers.
+func cursor[ID ~string](addedMicros int64, id ID) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(addedMicros, 10) + " " + string(id)))
 }
 
-func parseCursor(s string) (addedMicros int64, id string, err error) {
+func parseCursor(s, prefix string) (addedMicros int64, id string, err error) {
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	at, id, ok := strings.Cut(string(b), " ")
 	n, numErr := strconv.ParseInt(at, 10, 64)
-	if err != nil || !ok || numErr != nil || bijou.CheckID(bijou.TitleID(id), bijou.TitlePrefix) != nil {
+	if err != nil || !ok || numErr != nil || bijou.CheckID(id, prefix) != nil {
 		return 0, "", fmt.Errorf("%.40q is no page's next: leave it out for the first page: %w", s, bijou.Invalid)
 	}
 	return n, id, nil

@@ -1,13 +1,17 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"bijou"
 	"bijou/kit/watch"
@@ -22,12 +26,13 @@ type Problem struct {
 	Title  string `json:"title" doc:"The kind of failure in words."`
 	Status int    `json:"status" doc:"The answer's HTTP status."`
 	Detail string `json:"detail" doc:"What went wrong, in a sentence for a person."`
+	Wait   int    `json:"retry_after,omitempty" doc:"After how many seconds the same request may succeed, where that is known."`
 }
 
 const problemPrefix = "urn:bijou:"
 
-// retryAfter is what a caller who found a bound or an outage is told to wait, in seconds.
-const retryAfter = "1"
+// retryAfter is what a caller who found a bound or an outage is told to wait where the failure does not say, in seconds.
+const retryAfter = 1
 
 // clientGone is the status in metrics and logs where nobody waited for the answer. It is never sent.
 const clientGone = 499
@@ -37,7 +42,7 @@ func problemOf(err error, caller bijou.Caller, requestID string) Problem {
 	kind := bijou.KindOf(err)
 	p := Problem{
 		Type: problemPrefix + strings.ReplaceAll(string(kind), " ", "-"), Title: string(kind),
-		Status: statusOf(err, kind, caller), Detail: bijou.Sentence(err),
+		Status: statusOf(err, kind, caller), Detail: bijou.Sentence(err), Wait: int(math.Ceil(bijou.WaitOf(err).Seconds())),
 	}
 	if kind == "" {
 		p.Type, p.Title, p.Detail = problemPrefix+"internal", "internal error", "internal error, request "+requestID
@@ -118,7 +123,7 @@ func writeProblem(w http.ResponseWriter, p Problem) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch p.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", strconv.Itoa(cmp.Or(p.Wait, retryAfter)))
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="bijou"`)
 	}
@@ -131,5 +136,9 @@ func writeProblem(w http.ResponseWriter, p Problem) {
 // remote returns the failure that the problem tells of.
 func (p Problem) remote() error {
 	kind := bijou.ParseKind(strings.ReplaceAll(strings.TrimPrefix(p.Type, problemPrefix), "-", " "))
-	return bijou.Remote(p.Detail, kind)
+	err := bijou.Remote(p.Detail, kind)
+	if p.Wait > 0 {
+		return bijou.After(err, time.Duration(p.Wait)*time.Second)
+	}
+	return err
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -414,5 +416,26 @@ func TestADeclarationThatContradictsItselfPanicsAtTheStart(t *testing.T) {
 			}()
 			f()
 		}()
+	}
+}
+
+func TestAFailureThatSaysHowLongToWaitSaysSoHereAndThere(t *testing.T) {
+	call := rpc.Call[struct{}, struct{}]{Verb: "POST", Path: "/wait", Summary: "Wait"}
+	server := httptest.NewServer(rpc.Handler(rpc.Deps{}, call.Serve(func(context.Context, struct{}) (struct{}, error) {
+		return struct{}{}, bijou.After(fmt.Errorf("too many tries: %w", bijou.Exhausted), 90*time.Second+time.Millisecond)
+	})))
+	defer server.Close()
+	r, err := http.Post(server.URL+"/wait", "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body := text(t, r); r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Retry-After") != "91" || !strings.Contains(body, `"retry_after":91`) {
+		t.Errorf("got %d, Retry-After %q, %s, want 429 and 91 seconds", r.StatusCode, r.Header.Get("Retry-After"), body)
+	}
+	client := rpc.NewClient(server.URL)
+	defer client.Close()
+	_, err = call.Do(t.Context(), client, struct{}{})
+	if !errors.Is(err, bijou.Exhausted) || bijou.WaitOf(err) != 91*time.Second || bijou.Sentence(err) != "too many tries" {
+		t.Errorf("there: got %v that asks for %s, want the same refusal and 91 seconds", err, bijou.WaitOf(err))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,13 +33,16 @@ type Service struct {
 // New assembles the room.
 func New(d Deps) *Service { return &Service{Deps: d} }
 
+// seenBy tells whether the caller may know of the title: a children's profile sees what is for children.
+func seenBy(c bijou.Caller, t bijou.Title) bool { return !c.Children || t.Maturity.ForChildren() }
+
 // PublishedTitle implements bijou.Titles.
 func (s *Service) PublishedTitle(ctx context.Context, id bijou.TitleID) (bijou.Title, error) {
 	t, err := s.AnyTitle(ctx, id)
 	if err != nil {
 		return bijou.Title{}, err
 	}
-	if t.State != bijou.Published {
+	if t.State != bijou.Published || !seenBy(bijou.CallerOf(ctx), t) {
 		return bijou.Title{}, noSuchTitle(id)
 	}
 	return t, nil
@@ -162,9 +166,20 @@ func (s *Service) EditTitle(ctx context.Context, id bijou.TitleID, e bijou.Title
 	return t, s.Titles.PutTitle(ctx, t)
 }
 
-// List returns a page of published titles, latest first.
+// List returns a page of published titles, latest first. What the caller may not know of is left out, so that a page can be short; an empty
+// one is the last.
 func (s *Service) List(ctx context.Context, in ListQuery) (bijou.TitlePage, error) {
-	return s.AllTitles(ctx, bijou.TitleQuery{State: bijou.Published, Parent: in.Parent, Top: in.Top, Words: in.Words, Before: in.Before, Limit: in.Limit})
+	q := bijou.TitleQuery{State: bijou.Published, Parent: in.Parent, Top: in.Top, Words: in.Words, Before: in.Before, Limit: in.Limit}
+	for {
+		page, err := s.AllTitles(ctx, q)
+		if err != nil {
+			return bijou.TitlePage{}, err
+		}
+		page.Titles = slices.DeleteFunc(page.Titles, func(t bijou.Title) bool { return !seenBy(bijou.CallerOf(ctx), t) })
+		if q.Before = page.Next; len(page.Titles) > 0 || page.Next == "" {
+			return page, nil
+		}
+	}
 }
 
 // Poster returns the title's poster: that of a series or a season is its first episode's.

@@ -498,6 +498,60 @@ func TestMembersPageThroughPublishedTitlesLatestFirst(t *testing.T) {
 	}
 }
 
+func TestAChildrensProfileSeesWhatIsRatedForChildrenAlone(t *testing.T) {
+	r := newRoom(t)
+	for i, m := range []struct {
+		id string
+		bijou.Maturity
+		children bool
+	}{
+		{"unrated", bijou.Maturity{}, false}, {"all", bijou.Maturity{Label: "G"}, true}, {"six", bijou.Maturity{Age: 6}, true},
+		{"seven", bijou.Maturity{Age: 7, Label: "PEGI 7"}, true}, {"eight", bijou.Maturity{Age: 8}, false}, {"adult", bijou.Maturity{Age: 18, Label: "R"}, false},
+	} {
+		r.now = noon.Add(time.Duration(i) * time.Minute)
+		title := film(m.id, m.id)
+		title.Maturity = m.Maturity
+		title = r.publish(t, title, m.id)
+		if _, err := r.Blobs.Put(t.Context(), title.Asset.Key(bijou.PosterFile), strings.NewReader("a picture")); err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range map[string]struct {
+			bijou.Caller
+			sees bool
+		}{"a child": {bijou.Caller{Children: true}, m.children}, "a grown-up": {bijou.Caller{Account: "acc_1"}, true}, "a guest": {bijou.Caller{}, true}} {
+			ctx := bijou.WithCaller(t.Context(), c.Caller)
+			_, titleErr := r.PublishedTitle(ctx, title.ID)
+			_, posterErr := r.Poster(ctx, OneTitle{title.ID})
+			for what, err := range map[string]error{"title": titleErr, "poster": posterErr} {
+				if c.sees && err != nil || !c.sees && !errors.Is(err, bijou.NotFound) {
+					t.Errorf("%s asks for the %s of %s: got error %v, want it seen: %v", name, what, m.id, err, c.sees)
+				}
+			}
+		}
+	}
+	ctx := bijou.WithCaller(t.Context(), bijou.Caller{Children: true})
+	var names []string
+	q := ListQuery{Limit: 1}
+	for {
+		page, err := r.List(ctx, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Titles) == 0 && (page.Next != "" || page.Titles == nil) {
+			t.Errorf("page %+v is empty and not the last", page)
+		}
+		for _, x := range page.Titles {
+			names = append(names, x.Name)
+		}
+		if q.Before = page.Next; page.Next == "" {
+			break
+		}
+	}
+	if got := strings.Join(names, " "); got != "seven six all" {
+		t.Errorf("a child's list: got %q, want seven six all", got)
+	}
+}
+
 func TestThePosterIsThatOfTheAssetThatPlays(t *testing.T) {
 	r := newRoom(t)
 	title := r.publish(t, film("a", "Alpha"), "one")

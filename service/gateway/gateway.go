@@ -14,9 +14,11 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"bijou"
 	"bijou/kit/rpc"
+	"bijou/kit/watch"
 )
 
 // Deps are what the room works with.
@@ -28,7 +30,9 @@ type Deps struct {
 	OpenAPI       []byte       // the document at /api/v1/openapi.json
 	OperatorToken string       // who sends it is the local administrator
 	SessionCookie string       // name of the cookie that carries a member's session token
-	Collector     string       // path at which players report that were loaded from other sites too
+	NewCookie     func(token string, expires time.Time, secure bool) *http.Cookie
+	Collector     string // path at which players report that were loaded from other sites too
+	Config        Config
 }
 
 // Service is the door.
@@ -37,6 +41,7 @@ type Service struct {
 	operator [sha256.Size]byte
 	site     *site
 	origins  *http.CrossOriginProtection
+	proxies  []netip.Prefix // who is believed about the client
 }
 
 // New assembles the room.
@@ -46,6 +51,7 @@ func New(d Deps) *Service {
 		operator: sha256.Sum256([]byte(d.OperatorToken)),
 		site:     newSite(d.Site),
 		origins:  http.NewCrossOriginProtection(),
+		proxies:  d.Config.proxies(),
 	}
 }
 
@@ -89,15 +95,13 @@ func (s *Service) api(w http.ResponseWriter, r *http.Request) {
 		rpc.WriteProblem(w, r, fmt.Errorf("the request comes from another site: use the service's own page: %w", bijou.Denied))
 		return
 	}
-	caller, err := s.caller(r)
+	address, secure := s.client(r)
+	caller, err := s.caller(w, r, secure)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)
 		return
 	}
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		caller.Address = host
-	}
-	caller.Host = hostOf(r.Host)
+	caller.Address, caller.Secure, caller.Host = address, secure, hostOf(r.Host)
 	b, err := json.Marshal(caller)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)
@@ -146,7 +150,7 @@ func hostOf(header string) string {
 }
 
 // caller finds out who asks: a bearer token must hold, while a cookie that does not leaves a guest, who can then sign in anew.
-func (s *Service) caller(r *http.Request) (bijou.Caller, error) {
+func (s *Service) caller(w http.ResponseWriter, r *http.Request, secure bool) (bijou.Caller, error) {
 	if token, ok := bearer(r); ok {
 		sum := sha256.Sum256([]byte(token))
 		if s.OperatorToken != "" && subtle.ConstantTimeCompare(sum[:], s.operator[:]) == 1 {
@@ -160,6 +164,9 @@ func (s *Service) caller(r *http.Request) (bijou.Caller, error) {
 	caller, err := whose(r, s.SessionCookie, s.Sessions.Authenticate)
 	if err != nil {
 		return caller, err
+	}
+	if caller.Stale {
+		s.rotate(w, r, secure)
 	}
 	operator, err := whose(r, rpc.OperatorCookie, func(ctx context.Context, token string) (bijou.Caller, error) {
 		return s.Operators.AuthenticateOperator(ctx, token, bijou.TokenSession)
@@ -179,6 +186,21 @@ func whose(r *http.Request, cookie string, authenticate func(context.Context, st
 		return bijou.Caller{}, nil
 	}
 	return caller, err
+}
+
+// rotate gives the browser a newer token. Where that fails the old one holds, and the next request tries again.
+func (s *Service) rotate(w http.ResponseWriter, r *http.Request, secure bool) {
+	cookie, err := r.Cookie(s.SessionCookie)
+	if err != nil {
+		return
+	}
+	renewed, err := s.Sessions.Rotate(r.Context(), cookie.Value)
+	switch {
+	case err == nil:
+		http.SetCookie(w, s.NewCookie(renewed.Token, renewed.Expires, secure))
+	case !errors.Is(err, bijou.Conflict): // another request of the same browser was first
+		watch.Note(r.Context(), err)
+	}
 }
 
 // bearer returns the token of the Authorization header. The scheme's name has no case (RFC 9110 section 11.1).

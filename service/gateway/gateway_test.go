@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"bijou"
 	"bijou/kit/rpc"
@@ -24,13 +26,17 @@ const operatorToken = "operator-token-of-more-than-32-characters"
 // sessions knows one member by one token.
 type sessions struct{}
 
-var member = bijou.Caller{Account: "acc_1", Profile: "prf_1", Session: "hash"}
+var member = bijou.Caller{Account: "acc_1", Profile: "prf_1", Session: "sgn_1"}
 
 // Authenticate implements bijou.Sessions.
 func (sessions) Authenticate(_ context.Context, token string) (bijou.Caller, error) {
 	switch token {
 	case "member":
 		return member, nil
+	case "stale", "replaced":
+		c := member
+		c.Stale = true
+		return c, nil
 	case "down":
 		return bijou.Caller{}, fmt.Errorf("members do not answer: %w", bijou.Unavailable)
 	}
@@ -52,6 +58,19 @@ func (operators) AuthenticateOperator(_ context.Context, token string, kind bijo
 }
 
 var ada = bijou.Caller{Operator: "opr_1", OperatorName: "ada", Role: bijou.RoleOperator, OperatorToken: "tok_1"}
+var later = time.Date(2026, 12, 24, 20, 0, 0, 0, time.UTC)
+
+// Rotate implements bijou.Sessions.
+func (sessions) Rotate(_ context.Context, token string) (bijou.RenewedToken, error) {
+	if token == "stale" {
+		return bijou.RenewedToken{Token: "fresh", Expires: later}, nil
+	}
+	return bijou.RenewedToken{}, fmt.Errorf("the token was replaced a moment ago: %w", bijou.Conflict)
+}
+
+func newCookie(token string, expires time.Time, secure bool) *http.Cookie {
+	return &http.Cookie{Name: "bijou_session", Value: token, Expires: expires, Secure: secure}
+}
 
 // heard is what the rooms behind the door are told.
 type heard struct {
@@ -80,7 +99,7 @@ func newDoor(t *testing.T) (*gateway.Service, *heard) {
 	})
 	return gateway.New(gateway.Deps{
 		Sessions: sessions{}, Operators: operators{}, API: api, OpenAPI: []byte(`{"openapi":"3.1.0"}`), OperatorToken: operatorToken, SessionCookie: "bijou_session",
-		Collector: "/api/v1/cmcd",
+		NewCookie: newCookie, Collector: "/api/v1/cmcd", Config: gateway.Config{TrustedProxies: []string{"198.51.100.0/24", "2001:db8::/32"}},
 		Site: fstest.MapFS{
 			"index.html":           {Data: []byte(page)},
 			"favicon.svg":          {Data: []byte("<svg/>")},
@@ -137,6 +156,69 @@ func TestTheDoorFindsOutWhoAsks(t *testing.T) {
 	check("an operator's token in a member's cookie", guest, "Cookie", "bijou_session=operator")
 	check("a program's token", ada, "Authorization", "Bearer bijou_op_1")
 	check("another scheme", guest, "Authorization", "Basic bWVtYmVyOg==")
+}
+
+func TestAnOldTokenIsReplacedByTheNextRequestWithACookie(t *testing.T) {
+	door, room := newDoor(t)
+	check := func(name string, want []string, headers ...string) {
+		t.Helper()
+		rec := ask(door, "GET", "/api/v1/me", headers...)
+		if rec.Code != http.StatusOK || room.caller.Account != member.Account {
+			t.Errorf("%s: answer %d for %+v", name, rec.Code, room.caller)
+		}
+		if diff := cmp.Diff(want, rec.Header().Values("Set-Cookie")); diff != "" {
+			t.Errorf("%s: cookies (-want +got):\n%s", name, diff)
+		}
+	}
+	fresh := newCookie("fresh", later, false).String()
+	check("an old token", []string{fresh}, "Cookie", "bijou_session=stale")
+	check("a token that another request replaced", nil, "Cookie", "bijou_session=replaced")
+	check("a token that is not old", nil, "Cookie", "bijou_session=member")
+	check("a program's token", nil, "Authorization", "Bearer stale")
+}
+
+func TestAProxyThatIsTrustedSaysWhoTheClientIsAndWhetherItSpokeHTTPS(t *testing.T) {
+	door, room := newDoor(t)
+	check := func(name, peer, address string, secure bool, headers ...string) {
+		t.Helper()
+		r := httptest.NewRequest("GET", "http://bijou.example/api/v1/me", nil)
+		r.RemoteAddr = peer
+		r.Header.Set("Cookie", "bijou_session=stale")
+		for i := 0; i < len(headers); i += 2 {
+			r.Header.Add(headers[i], headers[i+1])
+		}
+		rec := httptest.NewRecorder()
+		door.ServeHTTP(rec, r)
+		if room.caller.Address != address || room.caller.Secure != secure {
+			t.Errorf("%s: the room hears of %s, secure: %v; want %s, %v", name, room.caller.Address, room.caller.Secure, address, secure)
+		}
+		if got := rec.Result().Cookies()[0].Secure; got != secure {
+			t.Errorf("%s: the cookie is secure: %v, want %v", name, got, secure)
+		}
+	}
+	const proxy, stranger = "198.51.100.7:443", "192.0.2.9:4711"
+	check("a stranger's word", stranger, "192.0.2.9", false, "X-Forwarded-For", "203.0.113.5", "X-Forwarded-Proto", "https")
+	check("a proxy that says nothing", proxy, "198.51.100.7", false)
+	check("a proxy", proxy, "203.0.113.5", true, "X-Forwarded-For", "203.0.113.5", "X-Forwarded-Proto", "https")
+	check("a proxy of IPv6", "[2001:db8::1]:443", "2001:dead::5", true, "X-Forwarded-For", "2001:dead::5", "X-Forwarded-Proto", "HTTPS")
+	check("a proxy that spoke HTTP", proxy, "203.0.113.5", false, "X-Forwarded-For", "203.0.113.5", "X-Forwarded-Proto", "http")
+	check("an entry that the client made up", proxy, "203.0.113.5", false, "X-Forwarded-For", "192.0.2.77, 203.0.113.5")
+	check("a header that the client made up", proxy, "203.0.113.5", false, "X-Forwarded-For", "192.0.2.77", "X-Forwarded-For", "203.0.113.5")
+	check("a protocol that the client made up", proxy, "203.0.113.5", false, "X-Forwarded-For", "203.0.113.5", "X-Forwarded-Proto", "https", "X-Forwarded-Proto", "http")
+	check("two proxies", proxy, "203.0.113.5", true, "X-Forwarded-For", "203.0.113.5, 198.51.100.9", "X-Forwarded-Proto", "https")
+	check("an entry that is no address", proxy, "198.51.100.9", false, "X-Forwarded-For", "unknown, 198.51.100.9")
+	check("no entry that is an address", proxy, "198.51.100.7", false, "X-Forwarded-For", "<script>")
+}
+
+func TestTrustedProxiesAreNetworks(t *testing.T) {
+	if err := gateway.DefaultConfig().Check(); err != nil {
+		t.Errorf("default: %v", err)
+	}
+	for _, network := range []string{"198.51.100.7", "all", "", "198.51.100.0/33"} {
+		if err := (gateway.Config{TrustedProxies: []string{network}}).Check(); !errors.Is(err, bijou.Invalid) || !strings.Contains(err.Error(), "trusted_proxies") {
+			t.Errorf("trusted_proxies %q: Check = %v, want Invalid that names the key", network, err)
+		}
+	}
 }
 
 func TestATokenThatDoesNotHoldIsRefusedWhereACookieIsNot(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,8 +31,42 @@ const password = "correct horse"
 // house is the room over an embedded store.
 type house struct {
 	*members.Service
-	store *sqlite.Members
-	now   time.Time
+	store  *sqlite.Members
+	titles shelf
+	mail   *post
+	logged *bytes.Buffer
+	now    time.Time
+}
+
+// shelf is what can be watched.
+type shelf map[bijou.TitleID]bijou.Title
+
+// PublishedTitle implements bijou.Titles.
+func (s shelf) PublishedTitle(_ context.Context, id bijou.TitleID) (bijou.Title, error) {
+	if t, ok := s[id]; ok {
+		return t, nil
+	}
+	return bijou.Title{}, fmt.Errorf("no title %s is in the catalogue: %w", id, bijou.NotFound)
+}
+
+// post keeps what was sent. It implements bijou.Mailer.
+type post struct {
+	mu    sync.Mutex
+	sent  []bijou.Message
+	fails []error // what the next messages come to
+}
+
+// Send implements bijou.Mailer.
+func (p *post) Send(_ context.Context, m bijou.Message) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.fails) > 0 {
+		err := p.fails[0]
+		p.fails = p.fails[1:]
+		return err
+	}
+	p.sent = append(p.sent, m)
+	return m.Check()
 }
 
 func newHouse(t *testing.T) *house {
@@ -45,11 +80,28 @@ func newHouse(t *testing.T) *house {
 			t.Errorf("close the store: %v", err)
 		}
 	})
-	h := &house{store: store, now: begin}
-	h.Service = members.New(members.Deps{
-		Accounts: store, Profiles: store, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return h.now }, Config: members.DefaultConfig(),
-	})
+	h := &house{store: store, now: begin, titles: shelf{"ttl_1": {ID: "ttl_1"}, "ttl_2": {ID: "ttl_2"}}, mail: &post{}, logged: new(bytes.Buffer)}
+	h.configure(members.DefaultConfig())
 	return h
+}
+
+// configure opens the room anew.
+func (h *house) configure(c members.Config) {
+	h.Service = members.New(members.Deps{
+		Accounts: h.store, Profiles: h.store, Titles: h.titles, Facts: newLog(1), Mail: h.mail, Address: "http://127.0.0.1:8080",
+		Log: slog.New(slog.NewTextHandler(h.logged, nil)), Now: func() time.Time { return h.now }, Config: c,
+	})
+}
+
+// as is the context of who holds the token.
+func (h *house) as(t *testing.T, token string) context.Context {
+	t.Helper()
+	c, err := h.Authenticate(t.Context(), token)
+	if err != nil {
+		t.Fatalf("Authenticate = %v", err)
+	}
+	c.Address = "192.0.2.1"
+	return bijou.WithCaller(t.Context(), c)
 }
 
 // signUp makes an account with the address.
@@ -74,9 +126,9 @@ func TestWhoSignsUpIsSignedInAsTheirFirstProfile(t *testing.T) {
 	if err := errors.Join(bijou.CheckID(s.Account.ID, bijou.AccountPrefix), bijou.CheckID(s.Profile.ID, bijou.ProfilePrefix)); err != nil {
 		t.Error(err)
 	}
-	want := bijou.Caller{Account: s.Account.ID, Profile: s.Profile.ID, Session: trust.HashToken(s.Token)}
 	got, err := h.Authenticate(t.Context(), s.Token)
-	if err != nil || got != want {
+	want := bijou.Caller{Account: s.Account.ID, Profile: s.Profile.ID, Session: got.Session}
+	if err != nil || got != want || bijou.CheckID(got.Session, bijou.SignInPrefix) != nil {
 		t.Errorf("Authenticate = %+v, %v; want %+v", got, err, want)
 	}
 	me, err := h.Me(bijou.WithCaller(t.Context(), got), struct{}{})
@@ -99,7 +151,9 @@ func TestASignUpIsRefusedInWordsThatSayWhy(t *testing.T) {
 		}
 	}
 	check("ada@example.org", password, bijou.Conflict, "sign in instead")
-	check("ADA@example.ORG ", password, bijou.Conflict, "sign in instead")
+	check("ADA@example.ORG ", password, bijou.Conflict, "the address ADA@example.ORG has an account already: sign in instead")
+	check("ada@example", password, bijou.Invalid, "no domain")
+	check("ada@.org", password, bijou.Invalid, "e-mail")
 	check("ada", password, bijou.Invalid, `"ada"`)
 	check("", password, bijou.Invalid, "e-mail")
 	check("ada@example.org\nBcc: eve@example.org", password, bijou.Invalid, "e-mail")
@@ -107,6 +161,12 @@ func TestASignUpIsRefusedInWordsThatSayWhy(t *testing.T) {
 	check("bob@example.org", "1234567", bijou.Invalid, "7 characters")
 	check("bob@example.org", "äöüßéèê", bijou.Invalid, "7 characters")
 	check("bob@example.org", "", bijou.Invalid, "0 characters")
+	check("bob@example.org", "          ", bijou.Invalid, "over and over")
+	check("bob@example.org", "ßßßßßßßßßß", bijou.Invalid, "over and over")
+	check("bob@example.org", "Bob@Example.org", bijou.Invalid, "the e-mail address")
+	check("bobbobbob@example.org", "bobbobbob", bijou.Invalid, "the e-mail address")
+	check("bob@example.org", "Password1", bijou.Invalid, "guessed first")
+	check("bob@example.org", " trustno1 ", bijou.Invalid, "guessed first")
 	if _, _, err := h.store.Credentials(t.Context(), "bob@example.org"); !errors.Is(err, bijou.NotFound) {
 		t.Errorf("a refused sign-up left an account: %v", err)
 	}
@@ -143,7 +203,7 @@ func TestASignInEndsWithItsSignOutOrItsTime(t *testing.T) {
 	}
 	caller := check("first sign-in", first.Token, true)
 	check("no token", "", false)
-	check("the hash of a token", caller.Session, false)
+	check("the hash of a token", trust.HashToken(first.Token), false)
 	if _, err := h.SignOut(bijou.WithCaller(t.Context(), caller), struct{}{}); err != nil {
 		t.Fatalf("SignOut = %v", err)
 	}
@@ -204,6 +264,9 @@ func TestAGuestsPositionIsBroughtAlongUnlessTheMemberHasOne(t *testing.T) {
 	if _, err := h.BringPosition(ctx, bring); !errors.Is(err, bijou.Invalid) {
 		t.Errorf("BringPosition of no title = %v, want Invalid", err)
 	}
+	if _, err := h.BringPosition(bijou.WithCaller(t.Context(), bijou.Caller{Account: s.Account.ID}), members.BringPosition{Title: "ttl_1"}); !errors.Is(err, bijou.Conflict) {
+		t.Errorf("BringPosition where no profile is chosen = %v, want Conflict", err)
+	}
 	list, err := h.Positions(ctx, members.PositionsQuery{})
 	if err != nil || len(list.Positions) != 1 || list.Positions[0].Title != "ttl_1" {
 		t.Errorf("Positions = %+v, %v", list, err)
@@ -217,10 +280,26 @@ func TestTheConfigurationIsCheckedInWordsThatNameTheKey(t *testing.T) {
 	if err := members.DefaultConfig().Check(); err != nil {
 		t.Errorf("default: %v", err)
 	}
-	for _, days := range []int{0, -1, 3651} {
-		if err := (members.Config{SessionDays: days}).Check(); !errors.Is(err, bijou.Invalid) || !strings.Contains(fmt.Sprint(err), "session_days") {
-			t.Errorf("session_days %d: Check = %v, want Invalid", days, err)
+	check := func(key string, change func(c *members.Config)) {
+		t.Helper()
+		c := members.DefaultConfig()
+		change(&c)
+		if err := errors.Join(c.Check(), c.Mail.Check()); !errors.Is(err, bijou.Invalid) || !strings.Contains(fmt.Sprint(err), key) {
+			t.Errorf("%+v: Check = %v, want Invalid that names %s", c, err, key)
 		}
+	}
+	for _, days := range []int{0, -1, 3651} {
+		check("session_days", func(c *members.Config) { c.SessionDays = days })
+	}
+	check("sign_up", func(c *members.Config) { c.SignUp = "" })
+	check("smtp", func(c *members.Config) { c.Mail.SMTP = "mail.example.org" })
+	check("from", func(c *members.Config) { c.Mail.From = "bijou" })
+	check("security", func(c *members.Config) { c.Mail.Security = "ssl" })
+	check("security", func(c *members.Config) { c.Mail.Security, c.Mail.User = "none", "bijou" })
+	good := members.DefaultConfig()
+	good.SignUp, good.Mail.SMTP, good.Mail.User = "closed", "mail.example.org:465", "bijou"
+	if err := errors.Join(good.Check(), good.Mail.Check()); err != nil {
+		t.Errorf("Check of %+v = %v", good, err)
 	}
 }
 
@@ -242,7 +321,8 @@ func TestTheRoomIsTheSameHereAndThere(t *testing.T) {
 	client := rpc.NewClient(server.URL, rpc.Trusted())
 	defer client.Close()
 	for name, room := range map[string]contracts{"here": h.Service, "there": members.NewClient(client)} {
-		caller := bijou.Caller{Account: s.Account.ID, Profile: s.Profile.ID, Session: trust.HashToken(s.Token)}
+		caller := bijou.CallerOf(h.as(t, s.Token))
+		caller.Address = ""
 		if got, err := room.Authenticate(t.Context(), s.Token); err != nil || got != caller {
 			t.Errorf("%s: Authenticate = %+v, %v; want %+v", name, got, err, caller)
 		}
@@ -292,7 +372,7 @@ func TestABrowserSignsInByCookieAndAProgramByToken(t *testing.T) {
 		t.Fatalf("sign-up by cookie = %d %s with cookies %v", rec.Code, rec.Body, cookies)
 	}
 	c := cookies[0]
-	if c.Name != members.CookieName || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/api/" || !c.Expires.Equal(begin.AddDate(0, 0, 30)) {
+	if c.Name != rpc.SessionCookie || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/api/" || !c.Expires.Equal(begin.AddDate(0, 0, 30)) {
 		t.Errorf("the cookie is %v", c)
 	}
 	caller, err := h.Authenticate(t.Context(), c.Value)

@@ -109,14 +109,14 @@ func (l *memoryLog) Committed(_ context.Context, _, _ string, partition int) (in
 
 // memoryPositions implements bijou.ProfileStore as far as the room saves positions.
 type memoryPositions struct {
-	bijou.ProfileStore
+	members.ProfileStores
 	mu    sync.Mutex
 	kept  map[bijou.TitleID]bijou.Position // of prf_1
 	saves []bijou.Position
 	fails int // the next saves fail
 }
 
-// SavePosition implements bijou.ProfileStore.
+// SavePosition implements bijou.PositionStore.
 func (m *memoryPositions) SavePosition(_ context.Context, p bijou.Position) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -144,6 +144,14 @@ func (m *memoryPositions) position(title bijou.TitleID) bijou.Position {
 	return m.kept[title]
 }
 
+// noAccounts is a store of accounts in which nobody waits for a reset link.
+type noAccounts struct{ members.AccountStores }
+
+// ResetRequests implements bijou.ResetStore.
+func (noAccounts) ResetRequests(context.Context, time.Time, int) ([]bijou.ResetRequest, error) {
+	return nil, nil
+}
+
 // reader runs the room over a log until the test ends.
 type reader struct {
 	log       *memoryLog
@@ -155,7 +163,7 @@ type reader struct {
 func startReader(t *testing.T, l *memoryLog, p *memoryPositions) *reader {
 	t.Helper()
 	r := &reader{log: l, positions: p, out: new(bytes.Buffer)}
-	room := members.New(members.Deps{Profiles: p, Facts: l, Log: slog.New(slog.NewTextHandler(r.out, nil)), Now: time.Now, Config: members.DefaultConfig()})
+	room := members.New(members.Deps{Accounts: noAccounts{}, Profiles: p, Facts: l, Log: slog.New(slog.NewTextHandler(r.out, nil)), Now: time.Now, Config: members.DefaultConfig()})
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- room.Run(ctx, func() { close(ready) }) }()

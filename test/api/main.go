@@ -25,7 +25,7 @@ import (
 const checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 // endsTheCaller are the operations after which the caller is another one: left out for members, and asked as a guest.
-var endsTheCaller = []string{"deleteSession"}
+var endsTheCaller = []string{"deleteSession", "endSession"}
 
 // caller is one who asks.
 type caller struct {

@@ -1,7 +1,9 @@
 package contract
 
 import (
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,11 +14,11 @@ import (
 func ProfileStore(t *testing.T, open func(t *testing.T) bijou.ProfileStore) {
 	run(t, open, "AnAccountsProfilesComeOldestFirst", profileOrder)
 	run(t, open, "AnIdentifierIsTakenOnce", profileConflict)
-	run(t, open, "APositionIsWhatWasSaved", positionSaved)
-	run(t, open, "OnlyANewerPositionReplacesTheOneKept", positionNewer)
-	run(t, open, "AProfileThatHasNotBegunATitleHasNoPosition", positionUnknown)
-	run(t, open, "PositionsComeLatestFirstUpToTheLimit", positionList)
-	run(t, open, "OfManyReportsAtOnceTheNewestStays", positionTogether)
+	run(t, open, "AnAccountHasAtMostFiveProfilesHoweverManyComeAtOnce", profileBound)
+	run(t, open, "AProfileIsRenamedByItsOwnAccountAlone", profileUpdated)
+	run(t, open, "ADeletedProfileIsGoneAndTheLastOneStays", profileDeleted)
+	run(t, open, "OfTwoLastProfilesThatAreDeletedAtOnceOneStays", profileDeletedTogether)
+	run(t, open, "AllProfilesOfAnAccountGoAtOnce", profileDeletedAll)
 }
 
 func profile(n int, a bijou.AccountID) bijou.Profile {
@@ -55,101 +57,83 @@ func profileConflict(t *testing.T, s bijou.ProfileStore) {
 	wantSame(t, "profiles of the second", got, nil)
 }
 
-func position(profile, title, session string, seq int64, at time.Duration) bijou.Position {
-	return bijou.Position{
-		Profile: bijou.ProfileID(profile), Title: bijou.TitleID(title), PositionMS: 1000 * seq, RuntimeMS: 90 * 60 * 1000,
-		Session: bijou.SessionID(session), Seq: seq, At: noon.Add(at),
-	}
-}
-
-func wantPosition(t *testing.T, s bijou.ProfileStore, want bijou.Position) {
+func createProfile(t *testing.T, s bijou.ProfileStore, n int, a bijou.AccountID) bijou.Profile {
 	t.Helper()
-	got, err := s.Position(t.Context(), want.Profile, want.Title)
-	must(t, "position", err)
-	wantSame(t, fmt.Sprintf("position of %s in %s", want.Profile, want.Title), got, want)
+	p := profile(n, a)
+	must(t, "create profile", s.CreateProfile(t.Context(), p))
+	return p
 }
 
-func positionSaved(t *testing.T, s bijou.ProfileStore) {
-	all := []bijou.Position{
-		position("prf_1", "ttl_1", "ply_1", 7, 0), position("prf_1", "ttl_2", "ply_2", 1, time.Second),
-		position("prf_2", "ttl_1", "ply_3", 9, time.Minute), position("prf_2", "ttl_2", "ply_4", 2, time.Hour),
-	}
-	for _, p := range all {
-		must(t, "save position", s.SavePosition(t.Context(), p))
-		must(t, "save it again", s.SavePosition(t.Context(), p))
-	}
-	for _, p := range all {
-		wantPosition(t, s, p)
-	}
+func wantProfiles(t *testing.T, s bijou.ProfileStore, what string, a bijou.AccountID, want ...bijou.Profile) {
+	t.Helper()
+	got, err := s.Profiles(t.Context(), a)
+	must(t, "profiles", err)
+	wantSame(t, what, got, want)
 }
 
-func positionNewer(t *testing.T, s bijou.ProfileStore) {
-	kept := position("prf_1", "ttl_1", "ply_a", 5, 10*time.Second)
-	must(t, "save position", s.SavePosition(t.Context(), kept))
-	for _, c := range []struct {
-		what     string
-		session  string
-		seq      int64
-		at       time.Duration
-		replaces bool
-	}{
-		{"an earlier report of the viewing", "ply_a", 4, 20 * time.Second, false},
-		{"the same report, taken in again", "ply_a", 5, 30 * time.Second, false},
-		{"a report of another viewing, taken in earlier", "ply_b", 99, 9 * time.Second, false},
-		{"a report of another viewing, taken in at the same time", "ply_b", 99, 10 * time.Second, false},
-		{"a later report of the viewing, taken in earlier", "ply_a", 6, 5 * time.Second, true},
-		{"a report of another viewing, taken in later", "ply_b", 1, 11 * time.Second, true},
-		{"a report of another viewing again, less than a millisecond later", "ply_a", 3, 11*time.Second + time.Microsecond, true},
-		{"a report of another viewing, less than a microsecond earlier", "ply_c", 3, 11*time.Second + time.Microsecond - time.Nanosecond, false},
-	} {
-		p := position("prf_1", "ttl_1", c.session, c.seq, c.at)
-		p.PositionMS = int64(c.at / time.Millisecond)
-		must(t, "save "+c.what, s.SavePosition(t.Context(), p))
-		if c.replaces {
-			kept = p
-		}
-		got, err := s.Position(t.Context(), "prf_1", "ttl_1")
-		must(t, "position", err)
-		wantSame(t, "after "+c.what, got, kept)
-	}
-}
-
-func positionUnknown(t *testing.T, s bijou.ProfileStore) {
-	must(t, "save position", s.SavePosition(t.Context(), position("prf_1", "ttl_1", "ply_1", 1, 0)))
-	for _, c := range [][2]string{{"prf_1", "ttl_2"}, {"prf_2", "ttl_1"}} {
-		_, err := s.Position(t.Context(), bijou.ProfileID(c[0]), bijou.TitleID(c[1]))
-		wantKind(t, fmt.Sprintf("position of %s in %s", c[0], c[1]), err, bijou.NotFound)
-	}
-}
-
-func positionList(t *testing.T, s bijou.ProfileStore) {
-	var want []bijou.Position
-	for i := range 5 {
-		want = append(want, position("prf_1", fmt.Sprintf("ttl_%d", i), "ply_1", 1, time.Duration(10-i)*time.Second))
-	}
-	for _, i := range []int{2, 0, 4, 1, 3} {
-		must(t, "save position", s.SavePosition(t.Context(), want[i]))
-	}
-	must(t, "save position", s.SavePosition(t.Context(), position("prf_2", "ttl_0", "ply_2", 1, time.Hour)))
-	for _, limit := range []int{0, 1, 3, 5, 100} {
-		got, err := s.Positions(t.Context(), "prf_1", limit)
-		must(t, "positions", err)
-		wantSame(t, fmt.Sprintf("at most %d positions", limit), got, want[:min(limit, len(want))])
-	}
-	got, err := s.Positions(t.Context(), "prf_3", 10)
-	must(t, "positions", err)
-	wantSame(t, "positions of an unknown profile", got, nil)
-}
-
-func positionTogether(t *testing.T, s bijou.ProfileStore) {
-	const reports = 40
-	together(8, func(i int) {
-		for n := i; n < reports; n += 8 {
-			seq := int64(1 + (n*17)%reports)
-			if err := s.SavePosition(t.Context(), position("prf_1", "ttl_1", "ply_1", seq, 0)); err != nil {
-				t.Errorf("save position: %v", err)
-			}
+func profileBound(t *testing.T, s bijou.ProfileStore) {
+	var made, refused atomic.Int32
+	together(12, func(i int) {
+		switch err := s.CreateProfile(t.Context(), profile(i, "acc_1")); {
+		case err == nil:
+			made.Add(1)
+		case errors.Is(err, bijou.Exhausted):
+			refused.Add(1)
+		default:
+			t.Errorf("create profile: got error %v, want none or exhausted", err)
 		}
 	})
-	wantPosition(t, s, position("prf_1", "ttl_1", "ply_1", reports, 0))
+	if made.Load() != bijou.MaxProfiles || refused.Load() != 12-bijou.MaxProfiles {
+		t.Errorf("of 12 profiles %d were made and %d refused, want %d and the rest", made.Load(), refused.Load(), bijou.MaxProfiles)
+	}
+	createProfile(t, s, 20, "acc_2")
+}
+
+func profileUpdated(t *testing.T, s bijou.ProfileStore) {
+	p, other := createProfile(t, s, 1, "acc_1"), createProfile(t, s, 2, "acc_2")
+	changed := p
+	changed.Name, changed.Children = "Ann", !p.Children
+	must(t, "update profile", s.UpdateProfile(t.Context(), changed))
+	wantProfiles(t, s, "profiles after a change", "acc_1", changed)
+	other.Account = "acc_1"
+	wantKind(t, "update another account's profile", s.UpdateProfile(t.Context(), other), bijou.NotFound)
+	wantProfiles(t, s, "another's profiles", "acc_2", profile(2, "acc_2"))
+}
+
+func profileDeleted(t *testing.T, s bijou.ProfileStore) {
+	first, second := createProfile(t, s, 1, "acc_1"), createProfile(t, s, 2, "acc_1")
+	other := createProfile(t, s, 3, "acc_2")
+	wantKind(t, "delete another account's profile", s.DeleteProfile(t.Context(), "acc_1", other.ID), bijou.NotFound)
+	must(t, "delete profile", s.DeleteProfile(t.Context(), "acc_1", first.ID))
+	wantKind(t, "delete it again", s.DeleteProfile(t.Context(), "acc_1", first.ID), bijou.NotFound)
+	wantKind(t, "delete the last one", s.DeleteProfile(t.Context(), "acc_1", second.ID), bijou.Conflict)
+	wantProfiles(t, s, "profiles that are left", "acc_1", second)
+	wantProfiles(t, s, "another's profiles", "acc_2", other)
+}
+
+func profileDeletedTogether(t *testing.T, s bijou.ProfileStore) {
+	createProfile(t, s, 0, "acc_1")
+	createProfile(t, s, 1, "acc_1")
+	var gone atomic.Int32
+	together(2, func(i int) {
+		if s.DeleteProfile(t.Context(), "acc_1", profile(i, "acc_1").ID) == nil {
+			gone.Add(1)
+		}
+	})
+	left, err := s.Profiles(t.Context(), "acc_1")
+	must(t, "profiles", err)
+	if gone.Load() != 1 || len(left) != 1 {
+		t.Errorf("%d of two profiles were deleted at once and %d are left, want 1 and 1", gone.Load(), len(left))
+	}
+}
+
+func profileDeletedAll(t *testing.T, s bijou.ProfileStore) {
+	createProfile(t, s, 1, "acc_1")
+	createProfile(t, s, 2, "acc_1")
+	other := createProfile(t, s, 3, "acc_2")
+	for range 2 {
+		must(t, "delete profiles", s.DeleteProfiles(t.Context(), "acc_1"))
+		wantProfiles(t, s, "profiles after their end", "acc_1")
+	}
+	wantProfiles(t, s, "another's profiles", "acc_2", other)
 }

@@ -7,6 +7,11 @@ test.each([
   ['/watch/ttl_abc123/', { name: 'watch', id: 'ttl_abc123' }],
   ['/sign-in', { name: 'sign-in' }],
   ['/sign-up/', { name: 'sign-up' }],
+  ['/forgot-password', { name: 'forgot-password' }],
+  ['/reset-password', { name: 'reset-password' }],
+  ['/profiles', { name: 'profiles' }],
+  ['/account/', { name: 'account' }],
+  ['/account/x', { name: 'missing' }],
   ['/watch', { name: 'missing' }],
   ['/watch/', { name: 'missing' }],
   ['/watch/ttl_abc/more', { name: 'missing' }],
@@ -32,4 +37,5 @@ test.each([
   ['?to=javascript%3Aalert(1)', '/'],
   ['?to=%2Fsign-in', '/'],
   ['?to=%2Foperate', '/'],
+  ['?to=%2Faccount', '/'],
 ])('a sign-in with %s leads to %s and never off the site', (search, want) => expect(returnPath(search)).toBe(want));

@@ -1,11 +1,13 @@
 // Which page an address shows.
 
+/** Pages whose address is their name. */
+const plain = ['sign-in', 'sign-up', 'forgot-password', 'reset-password', 'profiles', 'account'] as const;
+
 export type Page =
   | { name: 'home' }
   | { name: 'title'; id: string }
   | { name: 'watch'; id: string }
-  | { name: 'sign-in' }
-  | { name: 'sign-up' }
+  | { name: (typeof plain)[number] }
   | { name: 'operate'; part: OperatePart }
   | { name: 'missing' };
 
@@ -21,8 +23,9 @@ export function pageOf(path: string): Page {
   const [first = '', second, ...rest] = path.replace(/^\/|\/$/g, '').split('/');
   if (second === undefined) {
     if (first === '') return { name: 'home' };
-    if (first === 'sign-in' || first === 'sign-up') return { name: first };
     if (first === 'operate') return { name: 'operate', part: 'users' };
+    const name = plain.find((n) => n === first);
+    if (name) return { name };
   } else if (rest.length === 0 && (first === 'title' || first === 'watch') && titleID.test(second)) {
     return { name: first, id: second };
   } else if (rest.length === 0 && first === 'operate' && operateParts.includes(second)) {

@@ -1,6 +1,8 @@
 // Who is watching, and whether the service answers.
 
-import { answer, Away, client, type Me } from './api/client';
+import { answer, Away, client, type Me, type Profile } from './api/client';
+import { deviceName } from './device';
+import { settle } from './player/outbox';
 import { forgetGuestPlaces, guestPlaces, type Place } from './positions';
 import { storage } from './storage';
 
@@ -86,28 +88,55 @@ export function whoAmI(): Promise<Me> {
   return asked;
 }
 
+const browser = () => ({ cookie: true, device: deviceName(navigator.userAgent) });
+
 /** signIn opens a session. It throws Refused or Away. */
 export async function signIn(email: string, password: string): Promise<void> {
-  become(await answer(client.POST('/api/v1/sessions', { body: { email, password, cookie: true } })));
+  become(await answer(client.POST('/api/v1/sessions', { body: { email, password, ...browser() } })));
   await bringPlaces();
 }
 
 /** signUp makes an account and opens a session. It throws Refused or Away. */
 export async function signUp(email: string, password: string): Promise<void> {
-  become(await answer(client.POST('/api/v1/accounts', { body: { email, password, cookie: true } })));
+  become(await answer(client.POST('/api/v1/accounts', { body: { email, password, ...browser() } })));
+  await bringPlaces();
+}
+
+/** resetPassword sets a password by a link's token and opens a session. It throws Refused or Away. */
+export async function resetPassword(token: string, password: string): Promise<void> {
+  become(await answer(client.POST('/api/v1/password-resets/uses', { body: { token, password, ...browser() } })));
   await bringPlaces();
 }
 
 /** signOut ends the session. It throws Away. */
 export async function signOut(): Promise<void> {
   await answer(client.DELETE('/api/v1/session'));
+  signedOut();
+}
+
+/** signedOut notes that the session has ended. */
+export function signedOut(): void {
   latest.clear();
-  me = { guest: true };
+  me = { guest: true, sign_up: me?.sign_up ?? 'open' };
   asked = undefined;
 }
 
+/** chooseProfile changes who is watching. What the one before still has to report goes out first. It throws Refused or Away. */
+export async function chooseProfile(id: string, pin: string): Promise<void> {
+  await settle(me?.profile?.id ?? '');
+  noteProfile(await answer(client.PUT('/api/v1/session/profile', { body: { profile: id, ...(pin ? { pin } : {}) } })));
+}
+
+/** noteProfile notes who is watching; undefined: the profile was deleted. */
+export function noteProfile(profile: Profile | undefined): void {
+  if (!me) return;
+  if (profile?.id !== me.profile?.id) latest.clear();
+  const { profile: _, ...rest } = me;
+  me = profile ? { ...rest, profile } : rest;
+}
+
 function become(s: Required<Pick<Me, 'account' | 'profile'>>): void {
-  me = { guest: false, account: s.account, profile: s.profile };
+  me = { guest: false, sign_up: me?.sign_up ?? 'open', account: s.account, profile: s.profile };
 }
 
 // bringPlaces hands over what was watched as a guest. What the service refuses, such as a title that is gone, is of no more use here;

@@ -15,6 +15,8 @@ export type OperatorRole = Schemas['NewOperator']['role'];
 export type Invitation = Schemas['Invitation'];
 export type Invited = Schemas['Invited'];
 export type Action = Schemas['Action'];
+export type Profile = Schemas['Profile'];
+export type ListedSignIn = Schemas['ListedSignIn'];
 
 export const client = createClient<paths>({ baseUrl: '' });
 

@@ -4,7 +4,7 @@
  */
 
 export interface paths {
-    "/api/v1/accounts": {
+    "/api/v1/account/deletions": {
         parameters: {
             query?: never;
             header?: never;
@@ -13,8 +13,128 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** Delete one's account and all that is kept of it */
+        post: operations["deleteOwnAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All that is kept of one's account */
+        get: operations["getAccountExport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change one's password; every other sign-in ends */
+        put: operations["putAccountPassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/pin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Set or remove the PIN that guards profiles */
+        put: operations["putAccountPin"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Accounts, newest first */
+        get: operations["getAccounts"];
+        put?: never;
         /** Sign up */
         post: operations["postAccounts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make an account for somebody, who sets its password by the link */
+        post: operations["addAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete an account and all that is kept of it */
+        delete: operations["deleteAccount"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{id}/resets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a link by which an account's password is set */
+        post: operations["postAccountResets"];
         delete?: never;
         options?: never;
         head?: never;
@@ -186,6 +306,41 @@ export interface paths {
         /** Begin to sign grants with a new key */
         post: operations["postKeysRotations"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the profile wants to see later, latest first */
+        get: operations["getList"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/list/{title}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Put a title on the list */
+        put: operations["putList"];
+        post?: never;
+        /** Take a title off the list */
+        delete: operations["deleteList"];
         options?: never;
         head?: never;
         patch?: never;
@@ -399,6 +554,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/password-resets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a link sent by which a forgotten password is set anew */
+        post: operations["postPasswordResets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/password-resets/uses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set a password by such a link, and sign in */
+        post: operations["usePasswordReset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/plays/renewals": {
         parameters: {
             query?: never;
@@ -485,6 +674,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/profiles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's profiles */
+        get: operations["getProfiles"];
+        put?: never;
+        /** Make a profile */
+        post: operations["postProfiles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/profiles/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Rename a profile, or change its flag */
+        put: operations["putProfile"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/profiles/{id}/deletions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Delete a profile, its list and its positions */
+        post: operations["deleteProfile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/revocations/{session}": {
         parameters: {
             query?: never;
@@ -519,7 +760,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/sessions": {
+    "/api/v1/session/profile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Say who is watching */
+        put: operations["putSessionProfile"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/renewals": {
         parameters: {
             query?: never;
             header?: never;
@@ -528,9 +786,61 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** Replace a session's token; the old one holds a minute from the first use of the new */
+        post: operations["postSessionRenewals"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's sign-ins */
+        get: operations["getSessions"];
+        put?: never;
         /** Sign in */
         post: operations["postSessions"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/ends": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End one's sign-ins everywhere, or everywhere else */
+        post: operations["endSessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one sign-in */
+        delete: operations["endSession"];
         options?: never;
         head?: never;
         patch?: never;
@@ -729,6 +1039,11 @@ export interface components {
             email: string;
             id: string;
         };
+        AccountPage: {
+            accounts: components["schemas"]["Account"][];
+            /** @description Asks for the next page; absent on the last. */
+            next?: string;
+        };
         Action: {
             /** @description From where: an IP address, or absent for a command on the data directory itself. */
             address?: string;
@@ -764,6 +1079,9 @@ export interface components {
              * @description Before of the next page; absent on the last one.
              */
             next?: number;
+        };
+        AddAccount: {
+            email: string;
         };
         AddTitle: {
             /** @description Who made it and under which licence it is shown. */
@@ -834,6 +1152,9 @@ export interface components {
         Appliances: {
             appliances: components["schemas"]["Status"][];
         };
+        AskReset: {
+            email: string;
+        };
         AuditCheck: {
             /**
              * Format: int64
@@ -862,6 +1183,22 @@ export interface components {
             runtime_ms: number;
             title: string;
         };
+        ChangePassword: {
+            new: string;
+            old: string;
+        };
+        ChangeProfileBody: {
+            /** @description Sees titles for children only. */
+            children: boolean;
+            name: string;
+            /** @description Asked for where one is set. */
+            pin?: string;
+        };
+        ChooseProfile: {
+            /** @description Asked for where one is set and the profile is not a children's. */
+            pin?: string;
+            profile: string;
+        };
         Decision: {
             /** Format: date-time */
             at: string;
@@ -884,6 +1221,34 @@ export interface components {
              * @description 0 takes it away.
              */
             year?: number;
+        };
+        EndSignIns: {
+            /** @description The one that asks too. */
+            everywhere?: boolean;
+        };
+        Ended: {
+            /** Format: int64 */
+            ended: number;
+        };
+        Export: {
+            account: components["schemas"]["Account"];
+            /** Format: date-time */
+            at: string;
+            /** @description Whether a PIN is set. The PIN itself is not kept, nor is the password. */
+            pin: boolean;
+            profiles: components["schemas"]["ExportedProfile"][];
+            sessions: components["schemas"]["MemberSession"][];
+        };
+        ExportedProfile: {
+            account: string;
+            /** @description Sees titles for children only. */
+            children: boolean;
+            /** Format: date-time */
+            created: string;
+            id: string;
+            list: components["schemas"]["ListEntry"][];
+            name: string;
+            positions: components["schemas"]["Position"][];
         };
         Fact: {
             /** @description Which appliance the last segment came from. */
@@ -967,6 +1332,46 @@ export interface components {
             expires: string;
             token: string;
         };
+        Leave: {
+            password: string;
+        };
+        ListEntry: {
+            /** Format: date-time */
+            added: string;
+            title: string;
+        };
+        ListPage: {
+            entries: components["schemas"]["ListEntry"][];
+            /** @description Asks for the next page; absent on the last. */
+            next?: string;
+        };
+        ListedSignIn: {
+            account: string;
+            /** @description IP address that it was opened from. */
+            address?: string;
+            /** Format: date-time */
+            created: string;
+            /** @description The one that asks. */
+            current: boolean;
+            /** @description What the device called itself, such as Firefox on Linux. */
+            device?: string;
+            /** Format: date-time */
+            expires: string;
+            id: string;
+            profile: string;
+            /**
+             * Format: date-time
+             * @description When it was last used, to a quarter of an hour.
+             */
+            seen: string;
+        };
+        MakeProfile: {
+            /** @description Sees titles for children only. */
+            children?: boolean;
+            name: string;
+            /** @description Asked for where one is set. */
+            pin?: string;
+        };
         Maturity: {
             /**
              * Format: int64
@@ -984,7 +1389,31 @@ export interface components {
         Me: {
             account?: components["schemas"]["Account"];
             guest: boolean;
+            /** @description Absent where the profile was deleted: then another is to be chosen. */
             profile?: components["schemas"]["Profile"];
+            /**
+             * @description Whether people may make accounts by themselves.
+             * @enum {string}
+             */
+            sign_up: "open" | "closed";
+        };
+        MemberSession: {
+            account: string;
+            /** @description IP address that it was opened from. */
+            address?: string;
+            /** Format: date-time */
+            created: string;
+            /** @description What the device called itself, such as Firefox on Linux. */
+            device?: string;
+            /** Format: date-time */
+            expires: string;
+            id: string;
+            profile: string;
+            /**
+             * Format: date-time
+             * @description When it was last used, to a quarter of an hour.
+             */
+            seen: string;
         };
         NewOperator: {
             /** @description To sign in with: letters, digits and . - _ @ +. */
@@ -1020,6 +1449,9 @@ export interface components {
              * @enum {string}
              */
             role: "appliance";
+        };
+        OldToken: {
+            token: string;
         };
         Operator: {
             /** Format: date-time */
@@ -1128,6 +1560,11 @@ export interface components {
             detail: string;
             /**
              * Format: int64
+             * @description After how many seconds the same request may succeed, where that is known.
+             */
+            retry_after?: number;
+            /**
+             * Format: int64
              * @description The answer's HTTP status.
              */
             status: number;
@@ -1144,6 +1581,11 @@ export interface components {
             created: string;
             id: string;
             name: string;
+        };
+        ProfileList: {
+            /** @description A PIN guards the profiles that are not for children, and every change of them. */
+            pin: boolean;
+            profiles: components["schemas"]["Profile"][];
         };
         ProgramToken: {
             /** Format: date-time */
@@ -1186,9 +1628,18 @@ export interface components {
             /** @description PEM blocks of Ed25519 public keys, one after another. */
             pem: string;
         };
+        RemoveProfileBody: {
+            /** @description Asked for where one is set. */
+            pin?: string;
+        };
         Renewal: {
             /** @description The grant that ends or has ended. */
             grant: string;
+        };
+        RenewedToken: {
+            /** Format: date-time */
+            expires: string;
+            token: string;
         };
         Report: {
             /**
@@ -1198,6 +1649,12 @@ export interface components {
             dropped?: number;
             facts: components["schemas"]["Fact"][];
         };
+        ResetLink: {
+            account: components["schemas"]["Account"];
+            /** Format: date-time */
+            expires: string;
+            link: string;
+        };
         Session: {
             account: components["schemas"]["Account"];
             /** Format: date-time */
@@ -1206,11 +1663,21 @@ export interface components {
             /** @description Send as Authorization: Bearer; absent where a cookie was asked for. */
             token?: string;
         };
+        SetPIN: {
+            password: string;
+            /** @description Four digits; absent: the PIN is removed. */
+            pin?: string;
+        };
         SignIn: {
             /** @description Set the session as a cookie and leave the token out of the answer: for browsers. */
             cookie?: boolean;
+            /** @description What the device calls itself in the list of sign-ins, such as Firefox on Linux. */
+            device?: string;
             email: string;
             password: string;
+        };
+        SignInList: {
+            sessions: components["schemas"]["ListedSignIn"][];
         };
         SignOnReturn: {
             binding: string;
@@ -1229,6 +1696,8 @@ export interface components {
         SignUp: {
             /** @description Set the session as a cookie and leave the token out of the answer: for browsers. */
             cookie?: boolean;
+            /** @description What the device calls itself in the list of sign-ins, such as Firefox on Linux. */
+            device?: string;
             /** @description Address to sign in with. */
             email: string;
             password: string;
@@ -1349,6 +1818,15 @@ export interface components {
             /** @description BCP 47 tag; und where unknown. */
             language: string;
         };
+        UseReset: {
+            /** @description Set the session as a cookie and leave the token out of the answer: for browsers. */
+            cookie?: boolean;
+            /** @description What the device calls itself in the list of sign-ins, such as Firefox on Linux. */
+            device?: string;
+            password: string;
+            /** @description What stands behind the # of the link. */
+            token: string;
+        };
         Viewing: {
             asset: string;
             /**
@@ -1378,6 +1856,124 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    deleteOwnAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Leave"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getAccountExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putAccountPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangePassword"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putAccountPin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetPIN"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getAccounts: {
+        parameters: {
+            query?: {
+                /** @description A part of the address, in lower case. */
+                email?: string;
+                /** @description Next of the page before. */
+                before?: string;
+                /** @description At most this many; 100 where absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     postAccounts: {
         parameters: {
             query?: never;
@@ -1398,6 +1994,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    addAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddAccount"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResetLink"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postAccountResets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResetLink"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -1619,6 +2284,74 @@ export interface operations {
             query?: never;
             header?: never;
             path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getList: {
+        parameters: {
+            query?: {
+                /** @description At most this many; 100 where absent. A list holds 500. */
+                limit?: number;
+                /** @description Next of the page before. */
+                before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putList: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                title: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteList: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                title: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -2002,6 +2735,54 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    postPasswordResets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AskReset"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    usePasswordReset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UseReset"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     postPlaysRenewals: {
         parameters: {
             query?: never;
@@ -2159,6 +2940,104 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    getProfiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProfileList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postProfiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MakeProfile"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Profile"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putProfile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeProfileBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Profile"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteProfile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RemoveProfileBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     putRevocation: {
         parameters: {
             query?: never;
@@ -2199,6 +3078,77 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    putSessionProfile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChooseProfile"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Profile"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    postSessionRenewals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OldToken"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RenewedToken"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     postSessions: {
         parameters: {
             query?: never;
@@ -2220,6 +3170,52 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Session"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    endSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["EndSignIns"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ended"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    endSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };

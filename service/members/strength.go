@@ -1,0 +1,51 @@
+package members
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"bijou"
+)
+
+//go:embed common.txt
+var commonText string
+
+// common are the passwords that are guessed first.
+var common = sync.OnceValue(func() map[string]bool {
+	all := map[string]bool{}
+	for line := range strings.Lines(commonText) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			all[line] = true
+		}
+	}
+	return all
+})
+
+// minPassword is how long a password is at least, in characters.
+const minPassword = 8
+
+// checkPassword refuses, as Invalid, a password that others would guess. What it is made of is else its owner's matter.
+func checkPassword(password, email string) error {
+	plain := strings.ToLower(strings.TrimSpace(password))
+	name, _, _ := strings.Cut(email, "@")
+	switch n := utf8.RuneCountInString(password); {
+	case n < minPassword:
+		return fmt.Errorf("the password has %d characters: use at least %d: %w", n, minPassword, bijou.Invalid)
+	case plain == "" || oneRune(plain):
+		return fmt.Errorf("the password is one character over and over: use several: %w", bijou.Invalid)
+	case plain == email || plain == name:
+		return fmt.Errorf("the password is the e-mail address: use something that others do not know: %w", bijou.Invalid)
+	case common()[plain]:
+		return fmt.Errorf("the password is among those that are guessed first: use a rarer one: %w", bijou.Invalid)
+	}
+	return nil
+}
+
+// oneRune tells whether the text is one character over and over.
+func oneRune(s string) bool {
+	first, _ := utf8.DecodeRuneInString(s)
+	return strings.Trim(s, string(first)) == ""
+}
