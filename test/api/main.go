@@ -25,7 +25,7 @@ import (
 const checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 // endsTheCaller are the operations after which the caller is another one: left out for members, and asked as a guest.
-var endsTheCaller = []string{"deleteSession", "endSession"}
+var endsTheCaller = []string{"deleteSession", "endSession", "endSessions", "postSessionRenewals", "deleteOwnAccount"}
 
 // caller is one who asks.
 type caller struct {
@@ -102,7 +102,7 @@ func meet(sv *harness.Service) ([]caller, error) {
 	body := strings.NewReader(`{"email":"ada@example.org","password":"correct horse"}`)
 	a, err := sv.Guest().Try("POST", "/api/v1/accounts", body, http.Header{"Content-Type": {"application/json"}})
 	if err != nil || a.Status != http.StatusCreated {
-		return nil, fmt.Errorf("sign up: status %d, %w: %s", a.Status, err, a.Body)
+		return nil, fmt.Errorf("sign up: status %d, %v: %s", a.Status, err, a.Body)
 	}
 	return []caller{{"a guest", "", nil}, {"a member", a.Text("token"), endsTheCaller}, {"an operator", strings.TrimSpace(string(token)), nil}}, nil
 }
@@ -134,7 +134,7 @@ func (c caller) stillThere(address string) error {
 	}
 	var me struct{ Account *struct{} }
 	if err := json.Unmarshal(a.Body, &me); err != nil || a.Status != http.StatusOK {
-		return fmt.Errorf("%s: who am I: status %d, %w: %s", c.name, a.Status, err, a.Body)
+		return fmt.Errorf("%s: who am I: status %d, %v: %s", c.name, a.Status, err, a.Body)
 	}
 	if c.leaveOut != nil && me.Account == nil {
 		return fmt.Errorf("%s is signed out: name the operation that does so in endsTheCaller of test/api", c.name)
