@@ -36,7 +36,7 @@ type caller struct {
 func main() {
 	bijou := flag.String("bijou", "bin/bijou", "the binary to test")
 	tool := flag.String("schemathesis", "st", "the program that fuzzes")
-	examples := flag.Int("examples", 40, "tries of each operation, for each caller")
+	examples := flag.Int("examples", 25, "tries of each operation, for each caller")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
