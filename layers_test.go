@@ -83,6 +83,8 @@ var thirdParty = map[string][]string{
 	"service/appliance/shelf": {"golang.org/x/sys"},
 	// Counters of its craft: facts accepted, refused and late.
 	"service/events": {"github.com/prometheus/client_golang"},
+	// Quantiles that merge (DDSketch); counters of its craft: starts, failures, stalls; one group of goroutines for its partitions.
+	"service/pulse": {"github.com/DataDog/sketches-go", "github.com/prometheus/client_golang", "golang.org/x/sync"},
 	// Encryption of backups by a passphrase, as a program reads that others have too; one flush of a whole file system, syncfs(2).
 	"service/recovery": {"filippo.io/age", "golang.org/x/sys"},
 	// Counters of its craft: reports, decisions, appliances.

@@ -253,7 +253,8 @@ type TitleStore interface {
 	Title(ctx context.Context, id TitleID) (Title, error)
 	// Titles returns one page. It fails with Invalid for a Limit out of range or a Before that no page gave.
 	Titles(ctx context.Context, q TitleQuery) (TitlePage, error)
-	// RemoveTitle deletes the title. It fails with NotFound for an unknown title, and with Conflict while another title names it as parent.
+	// RemoveTitle deletes the title, and with it a season and a series that hold nothing else, all or none. It fails with NotFound for an unknown
+	// title, and with Conflict while another title names it as parent.
 	RemoveTitle(ctx context.Context, id TitleID) error
 }
 

@@ -16,6 +16,7 @@ import (
 	"bijou/service/members"
 	"bijou/service/members/operators"
 	"bijou/service/playback"
+	"bijou/service/pulse"
 	"bijou/service/steering"
 	"bijou/service/studio"
 )
@@ -36,6 +37,7 @@ type Config struct {
 	Members   members.Config   `yaml:"members"`
 	Operators operators.Config `yaml:"operators"`
 	Playback  playback.Config  `yaml:"playback"`
+	Pulse     pulse.Config     `yaml:"pulse"`
 	Steering  steering.Config  `yaml:"steering"`
 	Studio    studio.Config    `yaml:"studio"`
 }
@@ -71,6 +73,7 @@ func DefaultConfig() Config {
 		Members:   members.DefaultConfig(),
 		Operators: operators.DefaultConfig(),
 		Playback:  playback.DefaultConfig(),
+		Pulse:     pulse.DefaultConfig(),
 		Steering:  steering.DefaultConfig(),
 		Studio:    studio.DefaultConfig(),
 	}

@@ -13,6 +13,7 @@ import (
 	"bijou/kit/rpc"
 	"bijou/service/members"
 	"bijou/service/playback"
+	"bijou/service/pulse"
 	"bijou/service/steering"
 )
 
@@ -31,6 +32,7 @@ type Operator struct {
 	Members  *members.Client
 	Steering *steering.Client
 	Playback *playback.Client
+	Pulse    *pulse.Client
 	client   *rpc.Client
 }
 
@@ -52,7 +54,9 @@ func OpenOperator(ctx context.Context, c Config) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{Members: members.NewClient(client), Steering: steering.NewClient(client), Playback: playback.NewClient(client), client: client}, nil
+	return &Operator{
+		Members: members.NewClient(client), Steering: steering.NewClient(client), Playback: playback.NewClient(client), Pulse: pulse.NewClient(client), client: client,
+	}, nil
 }
 
 // runs returns the service that runs on the data directory, where one does.

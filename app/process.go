@@ -94,7 +94,7 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", p.door(r))
-	parts := []run.Part{{Name: "members", Run: r.members.Run}, {Name: "audit", Run: r.operators.Audit.Run}, r.studio.Part()}
+	parts := []run.Part{{Name: "members", Run: r.members.Run}, {Name: "pulse", Run: r.pulse.Run}, {Name: "audit", Run: r.operators.Audit.Run}, r.studio.Part()}
 	for i, box := range r.appliances {
 		parts = append(parts, run.Part{Name: fmt.Sprintf("appliance-%d", i+1), Run: box.Run})
 	}

@@ -24,6 +24,7 @@ import (
 	"bijou/service/members"
 	"bijou/service/members/operators"
 	"bijou/service/playback"
+	"bijou/service/pulse"
 	"bijou/service/recovery"
 	"bijou/service/steering"
 	"bijou/service/studio"
@@ -70,6 +71,10 @@ func openStores(ctx context.Context, c Config, data *dataDir) (s *stores, err er
 	}
 	s.facts, err = logfile.Open(data.file("log"), logfile.Options{
 		RetainBytes: int64(c.Facts.Retain), RetainAge: c.Facts.RetainFor, Now: time.Now,
+		Topics: map[string]logfile.Retention{
+			bijou.TopicPulse:    {Bytes: int64(c.Pulse.Retain), Age: pulse.RetainFor},
+			bijou.TopicViewings: {Bytes: pulse.RetainViewings, Age: pulse.RetainViewingsFor},
+		},
 	})
 	return s, err
 }
@@ -106,6 +111,7 @@ type rooms struct {
 	members    *members.Service
 	operators  *operators.Service
 	events     *events.Service
+	pulse      *pulse.Service
 	steering   *steering.Service
 	playback   *playback.Service
 	recovery   *recovery.Service
@@ -160,6 +166,7 @@ func (p *process) allRooms() rooms {
 		Accounts: p.stores.members, Profiles: p.stores.members, Titles: r.catalog, Facts: p.stores.facts, Mail: p.mailer(), Address: p.config.at(p.address),
 		Log: p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
+	r.pulse = pulse.New(pulse.Deps{Log: p.stores.facts, Logger: p.log.With("role", "pulse"), Now: time.Now, Metrics: p.metrics})
 	r.steering = steering.New(steering.Deps{
 		Titles: r.catalog, Wanted: p.stores.steering, Revocations: p.stores.steering, Keys: func() [][]byte { return p.ring.InUse(time.Now()) },
 		Sign:      func(g bijou.Grant) (string, error) { return grant.Sign(g, p.ring.Signing(time.Now())) },
@@ -184,6 +191,7 @@ func (p *process) routes(r rooms) []rpc.Route {
 	all = append(all, r.steering.Routes()...)
 	all = append(all, r.playback.Routes()...)
 	all = append(all, r.events.Routes()...)
+	all = append(all, r.pulse.Routes()...)
 	all = append(all, r.studio.Routes()...)
 	all = append(all, r.recovery.Routes()...)
 	return append(all, createToken.Serve(func(ctx context.Context, in NewToken) (JoinToken, error) { return p.cluster.create(ctx, in) }))
@@ -234,4 +242,5 @@ var (
 	_ rpc.Auditor     = (*operators.Audit)(nil)
 	_ bijou.Steering  = (*steering.Client)(nil)
 	_ bijou.Control   = (*steering.Client)(nil)
+	_ bijou.Pulse     = (*pulse.Client)(nil)
 )

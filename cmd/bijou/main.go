@@ -34,6 +34,7 @@ type cli struct {
 	Title     titleCmd     `cmd:"" help:"Add, list, show, edit and remove titles."`
 	Account   accountCmd   `cmd:"" help:"List, add, reset and remove members' accounts."`
 	Appliance applianceCmd `cmd:"" help:"List, drain, pause and drop appliances."`
+	Pulse     pulseCmd     `cmd:"" help:"Show how viewers fare: starts, failures, first pictures, stalls, rates."`
 	Why       whyCmd       `cmd:"" help:"Say why a viewing was sent to the appliances that it was sent to."`
 	Token     tokenCmd     `cmd:"" help:"Let machines join."`
 	Grant     grantCmd     `cmd:"" help:"Revoke grants, rotate and print keys."`

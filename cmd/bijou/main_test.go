@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"bijou/service/studio"
 )
 
 func TestProgressIsPlainLinesWhereThereIsNoTerminal(t *testing.T) {
@@ -49,6 +51,17 @@ func TestProgressIsOneLineOnATerminal(t *testing.T) {
 			t.Errorf("drawn %q, want %q", got, want)
 		}
 	})
+}
+
+func TestWhoWaitsReadsBehindHowManyFilms(t *testing.T) {
+	for want, p := range map[string]studio.Progress{
+		"": {}, "waits behind 1 film": {Behind: 1}, "waits behind 12 films": {Behind: 12},
+		"video 720, step 3 of 5": {Step: "video-720", Done: 2, Steps: 5}, "poster, step 1 of 5, about 0:03 to go": {Step: "poster", Steps: 5, Progress: 0.5, Elapsed: 3000},
+	} {
+		if got := stepText(p); got != want {
+			t.Errorf("%+v reads %q, want %q", p, got, want)
+		}
+	}
 }
 
 func TestALengthIsPrintedAsPeopleReadIt(t *testing.T) {

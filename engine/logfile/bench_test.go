@@ -69,7 +69,7 @@ func BenchmarkGibibyte(b *testing.B) {
 	l := openLog(b, dir, Options{Partitions: 4})
 	rs := facts(1000)
 	records := 0
-	for n := 0; l.bytes.Load() < 1<<30; n++ {
+	for n := 0; l.shared.bytes.Load() < 1<<30; n++ {
 		if _, err := l.Append(b.Context(), "facts", n%4, rs); err != nil {
 			b.Fatal(err)
 		}

@@ -30,17 +30,25 @@ const maxAppend = 16 << 20
 
 // Options say how much is kept.
 type Options struct {
-	// RetainBytes bounds the whole log; what is oldest goes first, a segment at a time. 0 keeps all.
+	// RetainBytes bounds the topics that Topics does not name, together; what is oldest goes first, a segment at a time. 0 keeps all.
 	RetainBytes int64
 	// RetainAge is how long a record is kept at least; it is gone after 1.1 times that. 0 keeps it for ever.
 	RetainAge time.Duration
+	// Topics says what else holds for single topics, each by itself.
+	Topics map[string]Retention
 	// Partitions is the number of partitions of a topic, 4 where 0. A topic that has more keeps them, since they hold records.
 	Partitions int
-	// SegmentBytes is about how large a segment grows before the next is begun. Where 0: 64 MiB, or a sixteenth of RetainBytes
+	// SegmentBytes is about how large a segment grows before the next is begun. Where 0: 64 MiB, or a sixteenth of what is retained
 	// where that is less, and at least 64 KiB.
 	SegmentBytes int64
 	// Now tells the time, time.Now where nil.
 	Now func() time.Time
+}
+
+// Retention says how much of a topic is kept, as RetainBytes and RetainAge do of the others.
+type Retention struct {
+	Bytes int64
+	Age   time.Duration
 }
 
 // Log implements bijou.LogStore. It belongs to one process at a time.
@@ -52,10 +60,11 @@ type Log struct {
 	closed  chan struct{} // closed by Close
 	ended   chan struct{} // closed when the keeper has ended
 
-	bytes  atomic.Int64  // of all segments
-	alarm  atomic.Bool   // the keeper knows that something will be too old one day
-	wake   chan struct{} // tells it so, one token
-	retain sync.Mutex    // held while segments are removed
+	shared *budget            // of the topics that have none of their own
+	own    map[string]*budget // of those that Options name
+	alarm  atomic.Int64       // when the keeper knows that something will be too old, in milliseconds since 1970; 0: never
+	wake   chan struct{}      // tells it that it will be sooner, one token
+	retain sync.Mutex         // held while segments are removed
 
 	mu     sync.RWMutex
 	topics map[string]*topic
@@ -74,9 +83,13 @@ type topic struct {
 func Open(dir string, o Options) (*Log, error) { return openOn(osDisk{}, dir, o) }
 
 func openOn(d disk, dir string, o Options) (*Log, error) {
+	o = o.withDefaults()
 	l := &Log{
-		dir: dir, options: o.withDefaults(), disk: d, topics: map[string]*topic{},
+		dir: dir, options: o, shared: o.budget(Retention{o.RetainBytes, o.RetainAge}), own: map[string]*budget{}, disk: d, topics: map[string]*topic{},
 		closed: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+	for topic, r := range o.Topics {
+		l.own[topic] = o.budget(r)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, failure("open", dir, err)
@@ -91,7 +104,9 @@ func openOn(d disk, dir string, o Options) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.closeFiles())
 	}
-	l.shrink()
+	for _, b := range l.budgets() {
+		l.shrink(b)
+	}
 	go l.keep()
 	return l, nil
 }
@@ -102,12 +117,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Partitions < 1 {
 		o.Partitions = 4
-	}
-	if o.SegmentBytes < 1 {
-		o.SegmentBytes = 64 << 20
-		if o.RetainBytes > 0 {
-			o.SegmentBytes = max(min(o.SegmentBytes, o.RetainBytes/16), 64<<10)
-		}
 	}
 	return o
 }
@@ -183,7 +192,7 @@ func (l *Log) openTopic(name string) (*topic, error) {
 	}
 	t := &topic{}
 	for n := range count {
-		p, err := openPartition(l, filepath.Join(dir, strconv.Itoa(n)))
+		p, err := openPartition(l, l.budgetOf(name), filepath.Join(dir, strconv.Itoa(n)))
 		if err != nil {
 			return nil, errors.Join(err, t.close(nil))
 		}

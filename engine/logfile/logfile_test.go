@@ -600,6 +600,46 @@ func TestRecordsThatAreTooOldGoByThemselvesAndOthersStay(t *testing.T) {
 	})
 }
 
+func TestATopicWithARetentionOfItsOwnIsLeftAloneByTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := Open(t.TempDir(), Options{
+			Partitions: 1, RetainBytes: 5000, RetainAge: 100 * time.Hour, SegmentBytes: 1000,
+			Topics: map[string]Retention{"small": {Bytes: 2000, Age: time.Hour}, "large": {Bytes: 1 << 20, Age: 1000 * time.Hour}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		topics := []string{"large", "facts", "small"}
+		for n := range 100 {
+			for _, topic := range topics {
+				if _, err := l.Append(t.Context(), topic, 0, one(fmt.Sprint(n, strings.Repeat("x", 200)))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		check := func(when string, least, most map[string]int) {
+			t.Helper()
+			synctest.Wait()
+			for _, topic := range topics {
+				if n := len(readEnd(t, l, topic, 0)); n < least[topic] || n > most[topic] {
+					t.Errorf("%s topic %s has %d records, want %d to %d", when, topic, n, least[topic], most[topic])
+				}
+			}
+		}
+		check("after the appends", map[string]int{"large": 100, "facts": 15, "small": 4}, map[string]int{"large": 100, "facts": 28, "small": 14})
+		if _, err := l.Append(t.Context(), "small", 0, one("the last")); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(2 * time.Hour)
+		synctest.Wait()
+		if _, err := l.Append(t.Context(), "small", 0, one("after all went")); err != nil {
+			t.Fatal(err)
+		}
+		check("after two hours", map[string]int{"large": 100, "facts": 15, "small": 1}, map[string]int{"large": 100, "facts": 28, "small": 1})
+	})
+}
+
 func TestAReadThatWaitsEndsWithTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, err := Open(t.TempDir(), Options{})

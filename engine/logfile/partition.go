@@ -16,9 +16,10 @@ const groupBytes = 1 << 20
 
 // partition is one sequence of records: a folder of segments, of which the last is written to.
 type partition struct {
-	log  *Log
-	dir  string
-	turn chan struct{} // holds one token while somebody writes or removes files
+	log    *Log
+	budget *budget
+	dir    string
+	turn   chan struct{} // holds one token while somebody writes or removes files
 
 	// The writer's own: whoever has the turn.
 	seg     file
@@ -160,7 +161,7 @@ func (p *partition) publish(position, next, millis int64) {
 	if p.born == 0 {
 		p.born = millis
 	}
-	p.log.bytes.Add(size - position)
+	p.budget.bytes.Add(size - position)
 	p.mu.Lock()
 	p.segments[len(p.segments)-1].size = size
 	p.next, p.newest = next, millis
@@ -170,7 +171,7 @@ func (p *partition) publish(position, next, millis int64) {
 	if grown != nil {
 		close(grown)
 	}
-	p.log.expect()
+	p.log.expect(p.budget, millis)
 }
 
 // makeRoom sees to it that there is an active segment which can take n bytes more.
@@ -185,15 +186,15 @@ func (p *partition) makeRoom(n, millis int64) error {
 	if a.size == segmentHeader {
 		return nil
 	}
-	tooBig := a.size+n > p.log.options.SegmentBytes
-	tooOld := p.log.options.RetainAge > 0 && millis-p.born > p.log.options.RetainAge.Milliseconds()/agesPerRetention
+	tooBig := a.size+n > p.budget.segmentBytes
+	tooOld := p.budget.Age > 0 && millis-p.born > p.budget.Age.Milliseconds()/agesPerRetention
 	if !tooBig && !tooOld {
 		return nil
 	}
 	if err := p.begin(p.next); err != nil {
 		return err
 	}
-	p.log.shrink()
+	p.log.shrink(p.budget)
 	return nil
 }
 
@@ -231,7 +232,7 @@ func (p *partition) begin(base int64) error {
 		_ = errors.Join(p.idx.Sync(), p.idx.Close(), p.seg.Close())
 	}
 	p.seg, p.idx, p.slots, p.indexed, p.born = seg, idx, 0, segmentHeader, 0
-	p.log.bytes.Add(segmentHeader)
+	p.budget.bytes.Add(segmentHeader)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.segments = append(p.segments, segment{base, segmentHeader})
@@ -240,8 +241,8 @@ func (p *partition) begin(base int64) error {
 }
 
 // openPartition opens what lies in the folder. Only the end of the last segment is read.
-func openPartition(l *Log, dir string) (*partition, error) {
-	p := &partition{log: l, dir: dir, turn: make(chan struct{}, 1)}
+func openPartition(l *Log, b *budget, dir string) (*partition, error) {
+	p := &partition{log: l, budget: b, dir: dir, turn: make(chan struct{}, 1)}
 	floor, orphans, err := p.list()
 	if err != nil {
 		return nil, failure("open", dir, err)
@@ -277,7 +278,7 @@ func (p *partition) list() (floor int64, orphans []string, err error) {
 				return 0, nil, err
 			}
 			p.segments = append(p.segments, segment{base, info.Size()})
-			p.log.bytes.Add(info.Size())
+			p.budget.bytes.Add(info.Size())
 		}
 	}
 	for _, e := range entries {
@@ -325,7 +326,7 @@ func (p *partition) recover(floor int64) error {
 	if t.damage || floor > t.next {
 		if t.next == last.base {
 			// It holds nothing, and is made anew under its name.
-			p.log.bytes.Add(-last.size)
+			p.budget.bytes.Add(-last.size)
 			p.segments = p.segments[:len(p.segments)-1]
 		}
 		return p.begin(max(t.next, floor))
@@ -375,7 +376,7 @@ func (p *partition) settle(f *os.File, last *segment, from slot, t tail) error {
 		return err
 	}
 	_, _ = p.idx.WriteAt(encodeSlot(slot{t.next, t.size, t.time}), 0) // a hint, as in publish
-	p.log.bytes.Add(t.size - last.size)
+	p.budget.bytes.Add(t.size - last.size)
 	last.size = t.size
 	return nil
 }

@@ -1,8 +1,10 @@
 package logfile
 
 import (
+	"maps"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,6 +13,36 @@ const agesPerRetention = 10
 
 // minPause is the least time between two rounds of the keeper.
 const minPause = time.Minute
+
+// budget is what topics that share a retention may keep, and how much that is.
+type budget struct {
+	Retention
+	segmentBytes int64
+	bytes        atomic.Int64 // of all segments
+}
+
+func (o Options) budget(r Retention) *budget {
+	b := &budget{Retention: r, segmentBytes: o.SegmentBytes}
+	if b.segmentBytes < 1 {
+		b.segmentBytes = 64 << 20
+		if r.Bytes > 0 {
+			b.segmentBytes = max(min(b.segmentBytes, r.Bytes/16), 64<<10)
+		}
+	}
+	return b
+}
+
+func (l *Log) budgetOf(topic string) *budget {
+	if b := l.own[topic]; b != nil {
+		return b
+	}
+	return l.shared
+}
+
+// budgets returns all of them.
+func (l *Log) budgets() []*budget {
+	return append(slices.Collect(maps.Values(l.own)), l.shared)
+}
 
 // keep removes what is too old until the log is closed. It sleeps until something will be, and wakes for nothing else.
 func (l *Log) keep() {
@@ -24,29 +56,31 @@ func (l *Log) keep() {
 		case <-l.wake:
 		case <-timer.C:
 		}
-		if l.options.RetainAge <= 0 {
-			continue
-		}
-		l.alarm.Store(false) // an Append from here on wakes us again
-		oldest := l.expire()
-		if oldest == 0 {
+		l.alarm.Store(0) // an Append from here on wakes us again
+		due := l.expire()
+		if due == 0 {
 			timer.Stop()
 			continue
 		}
-		l.alarm.Store(true)
-		due := time.UnixMilli(oldest).Add(l.options.RetainAge).Sub(l.options.Now())
-		timer.Reset(max(due, minPause))
+		l.alarm.Store(due)
+		timer.Reset(max(time.UnixMilli(due).Sub(l.options.Now()), minPause))
 	}
 }
 
-// expect tells the keeper that there is something which will be too old one day.
-func (l *Log) expect() {
-	if l.options.RetainAge <= 0 || l.alarm.Swap(true) {
+// expect tells the keeper that there is something, appended at the time in milliseconds, which will be too old one day.
+func (l *Log) expect(b *budget, millis int64) {
+	if b.Age <= 0 {
 		return
 	}
-	select {
-	case l.wake <- struct{}{}:
-	default: // it was told already
+	due := millis + b.Age.Milliseconds()
+	for known := l.alarm.Load(); known == 0 || due < known; known = l.alarm.Load() {
+		if l.alarm.CompareAndSwap(known, due) {
+			select {
+			case l.wake <- struct{}{}:
+			default: // it was told already
+			}
+			return
+		}
 	}
 }
 
@@ -60,10 +94,14 @@ func (l *Log) all() (ps []*partition) {
 	return ps
 }
 
-// expire removes the segments whose newest record is too old, and returns the time of the oldest segment that stays; 0 where there is none.
-func (l *Log) expire() (oldest int64) {
-	limit := l.now() - l.options.RetainAge.Milliseconds()
+// expire removes the segments whose newest record is too old, and returns when the next will be; 0 where none will.
+func (l *Log) expire() (due int64) {
 	for _, p := range l.all() {
+		age := p.budget.Age.Milliseconds()
+		if age <= 0 {
+			continue
+		}
+		limit := l.now() - age
 		p.retire(limit)
 		for {
 			s, at, ok := p.oldest()
@@ -73,22 +111,25 @@ func (l *Log) expire() (oldest int64) {
 			if !ok {
 				at = p.activeTime()
 			}
-			if at > 0 && (oldest == 0 || at < oldest) {
-				oldest = at
+			if at > 0 && (due == 0 || at+age < due) {
+				due = at + age
 			}
 			break
 		}
 	}
-	return oldest
+	return due
 }
 
-// shrink removes the oldest segments of all partitions until the log is as small as it must be. Active segments stay.
-func (l *Log) shrink() {
-	for l.options.RetainBytes > 0 && l.bytes.Load() > l.options.RetainBytes {
+// shrink removes the oldest segments of the partitions that share the budget until they are as small as they must be. Active segments stay.
+func (l *Log) shrink(b *budget) {
+	for b.Bytes > 0 && b.bytes.Load() > b.Bytes {
 		var from *partition
 		var victim segment
 		var age int64
 		for _, p := range l.all() {
+			if p.budget != b {
+				continue
+			}
 			if s, at, ok := p.oldest(); ok && (from == nil || at < age) {
 				from, victim, age = p, s, at
 			}
@@ -159,6 +200,6 @@ func (l *Log) remove(p *partition, s segment) bool {
 		return false
 	}
 	_ = os.Remove(indexPath(p.dir, s.base)) // without its segment it is removed at the next opening
-	l.bytes.Add(-s.size)
+	p.budget.bytes.Add(-s.size)
 	return true
 }

@@ -230,13 +230,22 @@ func (c *Catalog) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 		if children > 0 {
 			return fmt.Errorf("title %s still holds %d others, its seasons or episodes: remove those first: %w", id, children, bijou.Conflict)
 		}
-		res, err := tx.ExecContext(ctx, `DELETE FROM titles WHERE id = ?`, id)
-		if err != nil {
-			return err
+		parent, err := dropTitle(ctx, tx, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("there is no title %s: %w", id, bijou.NotFound)
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, fmt.Errorf("there is no title %s: %w", id, bijou.NotFound))
+		for err == nil && parent != "" {
+			parent, err = dropTitle(ctx, tx, parent)
 		}
-		return nil
+		if errors.Is(err, sql.ErrNoRows) { // it still holds others
+			return nil
+		}
+		return err
 	})
+}
+
+// dropTitle deletes a title that holds no other and returns its parent. It fails with sql.ErrNoRows where there is no such title.
+func dropTitle(ctx context.Context, tx *sql.Tx, id bijou.TitleID) (parent bijou.TitleID, err error) {
+	err = tx.QueryRowContext(ctx, `DELETE FROM titles WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM titles WHERE parent = ?1) RETURNING parent`, id).Scan(&parent)
+	return parent, err
 }

@@ -133,14 +133,10 @@ func (s *Service) FailTitle(ctx context.Context, id bijou.TitleID, reason string
 func (s *Service) WithdrawTitle(ctx context.Context, id bijou.TitleID) error {
 	s.edit.Lock()
 	defer s.edit.Unlock()
-	t, err := s.AnyTitle(ctx, id)
-	if err != nil {
+	if _, err := s.AnyTitle(ctx, id); err != nil {
 		return err
 	}
-	if err := s.Titles.RemoveTitle(ctx, id); err != nil {
-		return err
-	}
-	return s.removeEmpty(ctx, t.Parent)
+	return s.Titles.RemoveTitle(ctx, id)
 }
 
 // EditTitle changes what people are told of the title, and nothing else of it. Edits come one after another, each on what the one before it

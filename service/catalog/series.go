@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -89,25 +88,6 @@ func (s *Service) publishAbove(ctx context.Context, t bijou.Title) error {
 	}
 	parent.State, parent.Updated = bijou.Published, s.Now().UTC()
 	return s.Titles.PutTitle(ctx, parent)
-}
-
-// removeEmpty removes a season or a series that holds nothing any more, and what is empty without it.
-func (s *Service) removeEmpty(ctx context.Context, id bijou.TitleID) error {
-	if id == "" {
-		return nil
-	}
-	t, err := s.AnyTitle(ctx, id)
-	if err != nil {
-		return err
-	}
-	err = s.Titles.RemoveTitle(ctx, id)
-	if errors.Is(err, bijou.Conflict) { // it holds others
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return s.removeEmpty(ctx, t.Parent)
 }
 
 // first returns the title, or the first episode of a series or a season. It fails with NotFound where that holds none that can be seen.

@@ -27,6 +27,7 @@ type measurement struct {
 var measurements = []measurement{
 	{"walk", "Start, size and idling of the one binary", walk},
 	{"appliance", "The appliance beside nginx", appliance},
+	{"pulse", "How viewers fare: folding, memory, answers", pulse},
 	{"facts", "Facts, and the log that keeps them", facts},
 }
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { accessible } from './harness/accessible.js';
-import { launch, open, place, playedFrom, playedTo, serviceAway, signUp, watch } from './harness/browser.js';
+import { launch, leave, open, place, playedFrom, playedTo, serviceAway, signUp, watch } from './harness/browser.js';
 import { makeLibrary } from './harness/library.js';
 import { Service } from './harness/service.js';
 
@@ -128,10 +128,35 @@ describe('pages', { timeout: 300_000 }, () => {
       };
     });
     const film = await page.getByRole('link', { name: 'Play The Clock' }).getAttribute('href');
+    const facts = [];
+    page.on('request', (r) => r.url().endsWith('/api/v1/facts') && facts.push(...JSON.parse(r.postData()).facts));
     await page.goto(service.address + film);
+    await page.getByRole('button', { name: 'Play The Clock' }).waitFor();
+    const waited = Date.now();
+    await page.waitForFunction((t) => Date.now() > t + 4000, waited);
     await page.getByRole('button', { name: 'Play The Clock' }).click();
     await playedTo(page, 1);
+    // It is the viewer who was waited for, and nobody is to take this for a film that starts late.
+    const kinds = facts.sort((a, b) => a.seq - b.seq).map((f) => f.kind);
+    assert.deepEqual(kinds.slice(0, 3), ['start', 'pause', 'first_frame']);
+    assert.ok(facts.find((f) => f.kind === 'first_frame').duration_ms < 4000, 'the first frame is timed from the click');
     page.clean();
+  });
+
+  test('who leaves before the first picture is reported to have left', async () => {
+    await serve();
+    const page = await open(await browser.newContext(), service.address);
+    await page.route('**/*.m4s*', () => {}); // no answer ever comes
+    const facts = [];
+    page.on('request', (r) => r.url().endsWith('/api/v1/facts') && facts.push(...JSON.parse(r.postData()).facts));
+    const film = await page.getByRole('link', { name: 'Play The Clock' }).getAttribute('href');
+    const asked = page.waitForRequest((r) => r.url().includes('.m4s'));
+    await page.goto(service.address + film);
+    await asked;
+    await leave(page);
+    await page.getByRole('heading', { name: 'Films' }).waitFor();
+    for (const end = Date.now() + 10_000; Date.now() < end && facts.length < 2;) await page.evaluate(() => 0);
+    assert.deepEqual(facts.map((f) => `${f.kind} at ${f.position_ms}`), ['start at 0', 'end at 0']);
   });
 
   test('a browser without Media Source Extensions plays the HLS playlist by itself, from the same place', async () => {

@@ -245,22 +245,31 @@ func titleBadPages(t *testing.T, s bijou.TitleStore) {
 func titleRemove(t *testing.T, s bijou.TitleStore) {
 	series := film(1)
 	series.Kind = bijou.Series
-	season := child(2, bijou.Season, series.ID)
-	episode := child(3, bijou.Episode, season.ID)
-	for _, v := range []bijou.Title{series, season, episode} {
+	one, two := child(2, bijou.Season, series.ID), child(3, bijou.Season, series.ID)
+	first, second, other := child(4, bijou.Episode, one.ID), child(5, bijou.Episode, one.ID), child(6, bijou.Episode, two.ID)
+	for _, v := range []bijou.Title{series, one, two, first, second, other} {
 		putTitle(t, s, v)
 	}
-	wantKind(t, "remove a series with a season", s.RemoveTitle(t.Context(), series.ID), bijou.Conflict)
-	wantKind(t, "remove a season with an episode", s.RemoveTitle(t.Context(), season.ID), bijou.Conflict)
-	wantTitle(t, s, series)
-	wantTitle(t, s, season)
-	for _, v := range []bijou.Title{episode, season, series} {
-		must(t, "remove title", s.RemoveTitle(t.Context(), v.ID))
-		_, err := s.Title(t.Context(), v.ID)
+	wantKind(t, "remove a series with seasons", s.RemoveTitle(t.Context(), series.ID), bijou.Conflict)
+	wantKind(t, "remove a season with episodes", s.RemoveTitle(t.Context(), one.ID), bijou.Conflict)
+	for _, c := range []struct {
+		gone bijou.Title
+		left []bijou.Title
+	}{
+		{first, []bijou.Title{other, second, two, one, series}},
+		{second, []bijou.Title{other, two, series}}, // the season that is empty goes too
+		{other, nil},
+	} {
+		must(t, "remove "+c.gone.Name, s.RemoveTitle(t.Context(), c.gone.ID))
+		_, err := s.Title(t.Context(), c.gone.ID)
 		wantKind(t, "the removed title", err, bijou.NotFound)
-		wantKind(t, "remove it again", s.RemoveTitle(t.Context(), v.ID), bijou.NotFound)
+		wantKind(t, "remove it again", s.RemoveTitle(t.Context(), c.gone.ID), bijou.NotFound)
+		wantSame(t, "titles that are left without "+c.gone.Name, pages(t, s, bijou.TitleQuery{Limit: 10}), c.left)
 	}
-	wantSame(t, "titles that are left", pages(t, s, bijou.TitleQuery{Limit: 10}), nil)
+	empty := film(7)
+	empty.Kind = bijou.Series
+	putTitle(t, s, empty)
+	must(t, "remove a series that holds nothing", s.RemoveTitle(t.Context(), empty.ID))
 }
 
 func titleTogether(t *testing.T, s bijou.TitleStore) {

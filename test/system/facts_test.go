@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -72,7 +71,9 @@ func TestEveryAcknowledgedFactIsOnTheLogHoweverOftenTheServiceIsKilled(t *testin
 			// Some time within the round's share of all facts, however fast this machine is.
 			share := int64(*factsTotal) * 9 / 10 / int64(*factsKills)
 			moment := share*int64(round) + random.Int64N(share)
-			harness.Eventually(t, fmt.Sprintf("fact %d", moment), func() bool { return acknowledged.Load() >= moment || len(ended) > 0 })
+			for acknowledged.Load() < moment && len(ended) == 0 {
+				time.Sleep(time.Millisecond)
+			}
 			sv.Kill(t)
 			t.Logf("kill %d after %d facts were acknowledged", round+1, acknowledged.Load())
 			sv = sv.Restart(t, o)
@@ -112,6 +113,39 @@ func TestEveryAcknowledgedFactIsOnTheLogHoweverOftenTheServiceIsKilled(t *testin
 			t.Errorf("the log has %d facts of %d viewings, want the %d of %d that were acknowledged", total, len(onLog), acknowledged.Load(), len(acked))
 		}
 		t.Logf("%d facts of %d viewings are on the log once; %d came twice, since their acknowledgement was cut off", total, len(onLog), twice)
+	})
+}
+
+// Players that fetch what they watch, too: each fact says which appliance its segment came from, and the service where that stands.
+func TestFactsSayWhichApplianceTheirPicturesCameFrom(t *testing.T) {
+	inEachShape(t, func(t *testing.T, shape harness.Shape) {
+		sv, _ := library(t, shape, harness.Options{Args: []string{"--set", "appliance.zone=oslo"}})
+		did, err := viewer.Run(t.Context(), viewer.Config{Address: sv.Address, Players: 10, Viewings: 2, Facts: 8, Batch: 3, Seed: 1, Fetch: true})
+		if err != nil || did.Plays != 20 || did.Segments < 100 || did.Bytes == 0 {
+			t.Fatalf("10 players: %+v, %v", did, err)
+		}
+		var boxes []struct {
+			Appliance struct{ ID bijou.ApplianceID }
+		}
+		r := sv.CLI(t, "--output", "json", "appliance", "list")
+		if err := json.Unmarshal([]byte(r.Out), &boxes); err != nil || len(boxes) != 2 {
+			t.Fatalf("appliance list: %s%s: %v", r.Out, r.Err, err)
+		}
+		if status := sv.Stop(t); status != 0 {
+			t.Errorf("the service ends with status %d", status)
+		}
+		facts := int64(0)
+		readFacts(t, sv.DataDir, func(f bijou.Fact) {
+			if facts++; f.Kind == bijou.FactStart || f.Kind == bijou.FactError {
+				return
+			}
+			if f.Appliance != boxes[0].Appliance.ID && f.Appliance != boxes[1].Appliance.ID || f.Zone != "oslo" || f.BPS == 0 {
+				t.Errorf("fact %+v, want one of the appliances %+v, in oslo", f, boxes)
+			}
+		})
+		if facts != did.Facts {
+			t.Errorf("%d facts are on the log, want the %d that were acknowledged", facts, did.Facts)
+		}
 	})
 }
 

@@ -21,6 +21,7 @@ test.each([
   ['/operate', { name: 'operate', part: 'users' }],
   ['/operate/', { name: 'operate', part: 'users' }],
   ['/operate/audit', { name: 'operate', part: 'audit' }],
+  ['/operate/pulse', { name: 'operate', part: 'pulse' }],
   ['/operate/welcome', { name: 'operate', part: 'welcome' }],
   ['/operate/signed-on', { name: 'operate', part: 'signed-on' }],
   ['/operate/nothing', { name: 'missing' }],

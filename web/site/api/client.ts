@@ -17,6 +17,9 @@ export type Invited = Schemas['Invited'];
 export type Action = Schemas['Action'];
 export type Profile = Schemas['Profile'];
 export type ListedSignIn = Schemas['ListedSignIn'];
+export type Pulse = Schemas['Answer'];
+export type PulseFigures = Schemas['PulseFigures'];
+export type PulseLive = Schemas['PulseLive'];
 
 export const client = createClient<paths>({ baseUrl: '' });
 

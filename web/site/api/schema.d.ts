@@ -726,6 +726,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/pulse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How viewers fared: starts, failures, first pictures, stalls, rates */
+        get: operations["getPulse"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pulse/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How viewers fare now, once a second while it changes */
+        get: operations["getPulseLive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/revocations/{session}": {
         parameters: {
             query?: never;
@@ -1111,6 +1145,24 @@ export interface components {
             /** Format: int64 */
             year?: number;
         };
+        Answer: {
+            by?: string;
+            /** Format: date-time */
+            from: string;
+            /** @description By value, most starts first; the rest, *, last. */
+            groups: components["schemas"]["Group"][];
+            points: components["schemas"]["Point"][];
+            /**
+             * Format: date-time
+             * @description First minute that anything is known of. A minute from there on of which nothing was kept had nothing.
+             */
+            since: string;
+            /** Format: int64 */
+            step_s: number;
+            total: components["schemas"]["PulseFigures"];
+            /** Format: date-time */
+            until: string;
+        };
         Appliance: {
             /** @description Where viewers reach it, such as https://box1.example.org:8443. A host of * stands for the host by which the viewer reached the service. */
             address: string;
@@ -1230,6 +1282,10 @@ export interface components {
             /** Format: int64 */
             ended: number;
         };
+        Expected: {
+            failed_ratio: components["schemas"]["PulseBand"];
+            starts_per_second: components["schemas"]["PulseBand"];
+        };
         Export: {
             account: components["schemas"]["Account"];
             /** Format: date-time */
@@ -1307,6 +1363,11 @@ export interface components {
             title: string;
             /** @description Zone of the appliance. */
             zone?: string;
+        };
+        Group: {
+            figures: components["schemas"]["PulseFigures"];
+            /** @description Title, appliance, zone or player; empty where players did not say, * for the rest. */
+            value: string;
         };
         Invitation: {
             /** Format: date-time */
@@ -1529,6 +1590,13 @@ export interface components {
             session: string;
             title: string;
         };
+        Point: {
+            /** Format: date-time */
+            at: string;
+            /** @description What the same time of earlier days leads one to expect; of all viewings together. */
+            expected?: components["schemas"]["Expected"];
+            figures: components["schemas"]["PulseFigures"];
+        };
         Position: {
             /**
              * Format: date-time
@@ -1627,6 +1695,135 @@ export interface components {
         PublicKeys: {
             /** @description PEM blocks of Ed25519 public keys, one after another. */
             pem: string;
+        };
+        PulseBand: {
+            /**
+             * Format: int64
+             * @description Earlier days that it rests on.
+             */
+            days: number;
+            /** Format: double */
+            high: number;
+            known: boolean;
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            mid: number;
+        };
+        PulseFailure: {
+            /** Format: int64 */
+            count: number;
+            reason: string;
+        };
+        PulseFigures: {
+            /**
+             * Format: int64
+             * @description Left within 10 s, before a picture and without an error, or without having pressed play where the browser waited for that: neither success nor failure.
+             */
+            abandoned: number;
+            /**
+             * Format: int64
+             * @description Viewings that the player gave up after their first picture.
+             */
+            broken: number;
+            /**
+             * Format: int64
+             * @description Starts without a picture within 10 s, the player's own retries included.
+             */
+            failed: number;
+            /**
+             * Format: double
+             * @description Failed of those that succeeded or failed.
+             */
+            failed_ratio: number;
+            /** @description Failed starts by reason, most first. */
+            failures: components["schemas"]["PulseFailure"][];
+            /** @description Time to the first picture. */
+            first_frame: components["schemas"]["PulseTimes"];
+            /**
+             * Format: int64
+             * @description Time in which pictures moved.
+             */
+            played_ms: number;
+            /** @description Rates of the renditions played, by the time that they were. */
+            rate: components["schemas"]["PulseRates"];
+            /**
+             * Format: double
+             * @description Time stalled of the time played and stalled.
+             */
+            rebuffer_ratio: number;
+            /** Format: int64 */
+            stalled_ms: number;
+            /** Format: int64 */
+            stalls: number;
+            /**
+             * Format: int64
+             * @description Viewings that were asked for.
+             */
+            starts: number;
+            /** Format: double */
+            starts_per_second: number;
+            /**
+             * Format: int64
+             * @description First pictures within 10 s.
+             */
+            succeeded: number;
+            /**
+             * Format: double
+             * @description Viewers for whom pictures moved, on average over the range.
+             */
+            watching: number;
+        };
+        PulseLive: {
+            /** Format: date-time */
+            at: string;
+            expected_failed_ratio: components["schemas"]["PulseBand"];
+            /** @description Starts per second to be expected in this minute. */
+            expected_starts: components["schemas"]["PulseBand"];
+            /**
+             * Format: double
+             * @description Failed starts per second over the last minute.
+             */
+            failed_60s: number;
+            /** @description The minute of the clock before it. */
+            last_minute: components["schemas"]["PulseFigures"];
+            /** @description The minute of the clock, so far. */
+            minute: components["schemas"]["PulseFigures"];
+            /**
+             * Format: double
+             * @description Over the last 10 s.
+             */
+            starts_10s: number;
+            /**
+             * Format: double
+             * @description Starts per second over the last whole second.
+             */
+            starts_1s: number;
+            /**
+             * Format: double
+             * @description Over the last minute.
+             */
+            starts_60s: number;
+        };
+        PulseRates: {
+            /** Format: double */
+            mean_bps: number;
+            /** Format: double */
+            p10_bps: number;
+            /** Format: double */
+            p50_bps: number;
+            /** Format: double */
+            p90_bps: number;
+        };
+        PulseTimes: {
+            /** Format: int64 */
+            count: number;
+            /** Format: double */
+            p50_ms: number;
+            /** Format: double */
+            p95_ms: number;
+            /** Format: double */
+            p99_ms: number;
         };
         RemoveProfileBody: {
             /** @description Asked for where one is set. */
@@ -3034,6 +3231,76 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getPulse: {
+        parameters: {
+            query?: {
+                /** @description First minute; an hour before until where absent. Nothing is kept for longer than 30 days. */
+                from?: string;
+                /** @description End of the range, not in it; now where absent. */
+                until?: string;
+                /** @description Seconds of a point, whole minutes; where absent, so that there are about 120 points. */
+                step_s?: number;
+                /** @description Tell the range apart by the values of this. */
+                by?: "title" | "appliance" | "zone" | "player";
+                /** @description How many values are told apart, those with the most starts; the rest is one more, *. 20 where absent. */
+                limit?: number;
+                /** @description Only this title. One of title, appliance, zone and player can be given, and by then has to be absent or the same. */
+                title?: string;
+                appliance?: string;
+                zone?: string;
+                player?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getPulseLive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": {
+                        data: string;
+                        /** @enum {string} */
+                        event?: "message";
+                    } | {
+                        data: string;
+                        /** @enum {string} */
+                        event: "end";
+                    } | {
+                        data: string;
+                        /** @enum {string} */
+                        event: "error";
+                    };
+                };
             };
             default: components["responses"]["Problem"];
         };

@@ -207,7 +207,7 @@ export class Viewing {
 
   private fail(e: unknown, sentence: string): void {
     this.moving.halt(performance.now());
-    this.say({ kind: 'error', position_ms: this.position(), reason: sentence.slice(0, 290), cause: causeOf(e) });
+    if (!this.failed) this.say({ kind: 'error', position_ms: this.position(), reason: sentence.slice(0, 290), cause: causeOf(e) });
     this.failed = true;
     this.problem = sentence;
     this.away = false;
