@@ -9,7 +9,7 @@ BUILD := go build -buildvcs=auto -trimpath -ldflags='-s -w' -o $(BIJOU) ./cmd/bi
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ARGS ?=
 
-.PHONY: help run build test check bench web web-check test-go test-browser test-failover test-facts test-race bundled openapi clean
+.PHONY: help run build test check bench web web-check test-go test-browser test-failover test-api test-facts test-race bundled openapi clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ test-browser: build ## The member site in a real browser, against the built bina
 test-failover: build ## Three players and the site, each with the box that serves them struck in four ways (nine minutes)
 	@dist/need ffmpeg chromium
 	@PATH="$$(dist/node):$$PATH"; cd test/browser; npm ci --no-audit --no-fund --silent; BIJOU=$(CURDIR)/$(BIJOU) npm run --silent failover
+
+test-api: build ## The whole interface fuzzed by its OpenAPI document, as guest, member and operator (two minutes)
+	go run ./test/api -bijou $(BIJOU) -schemathesis "$$(dist/schemathesis)" $(ARGS)
 
 test-facts: build ## A million facts from 200 simulated players, the service killed ten times meanwhile (three minutes)
 	@dist/need ffmpeg

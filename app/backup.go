@@ -29,8 +29,8 @@ import (
 // which is not there; the profiles' positions, which are made of the log and committed after, are newer than what was committed, and a record that
 // is read again changes nothing. Then everything stands still: blobs neither come nor go, and each SQLite file's only writer is held until all of
 // them have a view of that moment. So a published title has its files, a step of work that is done has made its files, and a film in the making
-// has its source and goes on where it is restored. What was acknowledged before is in it. Afterwards nothing waits: databases were copied, blobs have
-// second names, and the log's segments are open.
+// has its source and goes on where it is restored. What was acknowledged before is in it. Then nobody waits any more: the log's segments are open, blobs
+// have second names, and the databases are copied by their views.
 
 // wholeFiles are entries whose files are written whole, and may be of a moment each.
 var wholeFiles = []string{"format", "operator.token", "keys", "outbox"}
@@ -53,16 +53,26 @@ func (p *process) snapshot(ctx context.Context) (_ recovery.Files, err error) {
 		return nil, err
 	}
 	site = append(site, logFiles{facts})
+	var databases *sqlite.Snapshot
+	blobs, err := p.stores.blobs.Snapshot(ctx, func() (err error) {
+		databases, err = sqlite.Pin(ctx, p.stores.databases()...)
+		return err
+	})
+	if databases != nil {
+		defer databases.Close() // their copies are made by then; what fails here has no one to be told
+	}
+	if err != nil {
+		return nil, err
+	}
+	site = append(site, blobFiles{blobs})
 	folder, err := os.MkdirTemp(p.data.file("scratch"), "backup-*")
 	if err != nil {
 		return nil, cannotWrite(p.data.path, err)
 	}
 	site = append(site, scratchFiles(folder))
-	blobs, err := p.stores.blobs.Snapshot(ctx, func() error { return sqlite.Snapshot(ctx, folder, p.stores.databases()...) })
-	if err != nil {
+	if err := databases.Copy(ctx, folder); err != nil {
 		return nil, err
 	}
-	site = append(site, blobFiles{blobs})
 	for _, name := range wholeFiles {
 		site = append(site, recovery.Folder{Dir: p.data.path, Name: name})
 	}
@@ -175,6 +185,13 @@ func prove(ctx context.Context, dir string) (proof recovery.Proof, err error) {
 	}
 	defer s.close()
 	if err := sqlite.Check(ctx, s.databases()...); err != nil {
+		return proof, err
+	}
+	audit, err := s.operators.VerifyActions(ctx)
+	if err == nil && audit.Altered > 0 {
+		err = fmt.Errorf("the audit log was altered: line %d is not what was written there: %w", audit.Altered, bijou.Corrupt)
+	}
+	if err != nil {
 		return proof, err
 	}
 	if proof.Titles, proof.Files, err = recovery.CheckTitles(ctx, s.titles, s.blobs); err != nil {

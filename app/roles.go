@@ -25,6 +25,7 @@ import (
 	"bijou/service/members/operators"
 	"bijou/service/playback"
 	"bijou/service/pulse"
+	"bijou/service/recovery"
 	"bijou/service/steering"
 	"bijou/service/studio"
 	"bijou/web"
@@ -113,6 +114,7 @@ type rooms struct {
 	pulse      *pulse.Service
 	steering   *steering.Service
 	playback   *playback.Service
+	recovery   *recovery.Service
 	appliances []*appliance.Service
 }
 
@@ -175,6 +177,7 @@ func (p *process) allRooms() rooms {
 		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Keys: p.ring,
 		Collector: events.Collector, Now: time.Now, Config: p.config.Playback,
 	})
+	r.recovery = p.recovery()
 	r.appliances = p.appliances(r.steering, appliance.StoreOrigin(p.stores.blobs))
 	return r
 }
@@ -190,7 +193,7 @@ func (p *process) routes(r rooms) []rpc.Route {
 	all = append(all, r.events.Routes()...)
 	all = append(all, r.pulse.Routes()...)
 	all = append(all, r.studio.Routes()...)
-	all = append(all, p.recovery().Routes()...)
+	all = append(all, r.recovery.Routes()...)
 	return append(all, createToken.Serve(func(ctx context.Context, in NewToken) (JoinToken, error) { return p.cluster.create(ctx, in) }))
 }
 

@@ -55,10 +55,10 @@ func (c *backupCmd) Run(s *session) error {
 	if file == dash {
 		size, report, err := s.backup(config, phrase, s.out)
 		if err != nil {
-			return err
+			return s.stopped(err, "what was written is no whole backup")
 		}
 		fmt.Fprintf(s.err, "%d files, %s, as of %s\n", report.Files, bytesText(size), report.Made.Format(backupTime))
-		return app.NoteBackup(config, app.LastBackup{At: report.Made, File: dash, Bytes: size})
+		return note(config, app.LastBackup{At: report.Made, File: dash, Bytes: size})
 	}
 	if file, err = filepath.Abs(file); err != nil {
 		return fmt.Errorf("%s is no name of a file (%v): %w", c.File, cause(err), bijou.Invalid)
@@ -69,12 +69,12 @@ func (c *backupCmd) Run(s *session) error {
 	}
 	size, report, err := s.backup(config, phrase, out)
 	if err != nil {
-		return errors.Join(err, out.Discard())
+		return errors.Join(s.stopped(err, "no backup was made"), out.Discard())
 	}
 	if err := out.Commit(); err != nil {
 		return err
 	}
-	if err := app.NoteBackup(config, app.LastBackup{At: report.Made, File: file, Bytes: size}); err != nil {
+	if err := note(config, app.LastBackup{At: report.Made, File: file, Bytes: size}); err != nil {
 		return err
 	}
 	return s.print(made{file, size, report}, func() error {
@@ -82,6 +82,22 @@ func (c *backupCmd) Run(s *session) error {
 			c.File, report.Files, bytesText(size), report.Made.Format(backupTime), program(), c.File)
 		return err
 	})
+}
+
+// note notes the backup for the doctor.
+func note(config app.Config, last app.LastBackup) error {
+	if err := app.NoteBackup(config, last); err != nil {
+		return fmt.Errorf("the backup is whole, and only that it was made cannot be noted for the doctor: %w", err)
+	}
+	return nil
+}
+
+// stopped returns the failure of a command, or what was left undone where it was told to stop.
+func (s *session) stopped(err error, undone string) error {
+	if s.ctx.Err() != nil {
+		return errors.New("stopped: " + undone)
+	}
+	return err
 }
 
 const backupTime = "2006-01-02 15:04:05 MST"
@@ -168,7 +184,7 @@ func (c *verifyCmd) Run(s *session) error {
 	begin := time.Now()
 	v, err := app.Verify(s.ctx, from, c.Scratch)
 	if err != nil {
-		return fmt.Errorf("backup %s: %w", c.File, err)
+		return s.stopped(fmt.Errorf("backup %s: %w", c.File, err), "the backup is not proven")
 	}
 	return s.print(v, func() error {
 		_, err := fmt.Fprintf(s.out, "%s is good: restored and read whole in %s.\n%s", c.File, time.Since(begin).Round(time.Second/10), describeBackup(v))
@@ -198,7 +214,7 @@ func (c *restoreCmd) Run(s *session) error {
 	defer file.Close()
 	v, err := app.Restore(s.ctx, from, config.DataDir)
 	if err != nil {
-		return fmt.Errorf("restore %s: %w", c.File, err)
+		return s.stopped(fmt.Errorf("restore %s: %w", c.File, err), "nothing was restored")
 	}
 	return s.print(v, func() error {
 		_, err := fmt.Fprintf(s.out, "%s holds the site as it was.\n%sStart it with: %s%s up\n", config.DataDir, describeBackup(v), program(), s.where(config))

@@ -22,64 +22,68 @@ func (s *Studio) file() *db    { return s.d }
 func (s *Steering) file() *db  { return s.d }
 func (o *Operators) file() *db { return o.d }
 
-// Snapshot copies the stores into the directory, each under its own file's name, all as they are at one moment: what one says fits to what
-// another says. It takes every store's writer for that moment, and none of them while it copies.
-func Snapshot(ctx context.Context, dir string, stores ...File) error {
-	pinned, err := pin(ctx, stores)
-	defer pinned.close()
-	if err != nil {
-		return err
-	}
-	for _, p := range pinned {
-		if err := p.copy(ctx, filepath.Join(dir, filepath.Base(p.d.path))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// Snapshot is stores as they all were at one moment: what one says fits to what another says.
+type Snapshot struct{ views []view }
 
-// view is a connection that sees a file as it was at one moment.
+// view is a connection that sees a file as it was at the snapshot's moment.
 type view struct {
 	d    *db
 	conn *sql.Conn
 }
 
-type views []view
-
-func (vs views) close() {
-	for _, v := range vs {
-		_, _ = v.conn.ExecContext(context.Background(), "ROLLBACK") // a view has changed nothing
-		_ = v.conn.Close()                                          // which gives it back to the pool
-	}
-}
-
-// pin returns a view of each store, all of one moment. What it returns has to be closed, also where it fails.
-func pin(ctx context.Context, stores []File) (vs views, err error) {
-	for _, s := range stores {
-		d := s.file()
+// Pin returns a snapshot of the stores, which has to be closed. It takes every store's writer, for no longer than it takes to look at each file.
+func Pin(ctx context.Context, stores ...File) (_ *Snapshot, err error) {
+	s := &Snapshot{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	for _, f := range stores {
+		d := f.file()
 		tx, err := d.write.BeginTx(ctx, nil) // which has the write lock, until all have a view
 		if err != nil {
-			return vs, d.failure("make a snapshot", err)
+			return nil, d.failure("make a snapshot", err)
 		}
 		defer tx.Rollback() // it has changed nothing
 	}
-	for _, s := range stores {
-		d := s.file()
+	for _, f := range stores {
+		d := f.file()
 		conn, err := d.read.Conn(ctx)
 		if err != nil {
-			return vs, d.failure("make a snapshot", err)
+			return nil, d.failure("make a snapshot", err)
 		}
-		vs = append(vs, view{d, conn})
+		s.views = append(s.views, view{d, conn})
 		// The first look within a transaction is what it goes on seeing.
 		var n int
 		if _, err = conn.ExecContext(ctx, "BEGIN"); err == nil {
 			err = conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
 		}
 		if err != nil {
-			return vs, d.failure("make a snapshot", err)
+			return nil, d.failure("make a snapshot", err)
 		}
 	}
-	return vs, nil
+	return s, nil
+}
+
+// Copy writes the stores into the directory, each under its own file's name. Nobody waits for it.
+func (s *Snapshot) Copy(ctx context.Context, dir string) error {
+	for _, v := range s.views {
+		if err := v.copy(ctx, filepath.Join(dir, filepath.Base(v.d.path))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close lets go of the snapshot.
+func (s *Snapshot) Close() (err error) {
+	for _, v := range s.views {
+		_, _ = v.conn.ExecContext(context.Background(), "ROLLBACK") // a view has changed nothing, and may not have begun
+		err = errors.Join(err, v.conn.Close())
+	}
+	s.views = nil
+	return err
 }
 
 // pagesAtOnce is how much is copied before it is asked whether anybody still wants it: 4 MiB of pages of 4 KiB.

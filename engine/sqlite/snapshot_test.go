@@ -33,11 +33,17 @@ func TestASnapshotShowsAllFilesAsTheyWereAtOneMoment(t *testing.T) {
 			}
 		}
 	})
-	for range 30 {
+	for round := range 30 {
 		copied := t.TempDir()
-		check(t, "snapshot", Snapshot(t.Context(), copied, second, first))
+		snap, err := Pin(t.Context(), second, first)
+		check(t, "snapshot", err)
+		check(t, "put while a snapshot is held", errors.Join(first.PutTitle(t.Context(), late(round)), second.PutTitle(t.Context(), late(round))))
+		check(t, "copy", errors.Join(snap.Copy(t.Context(), copied), snap.Close()))
 		a, b := opened(t, OpenCatalog, filepath.Join(copied, "first.db")), opened(t, OpenCatalog, filepath.Join(copied, "second.db"))
 		check(t, "check", Check(t.Context(), a, b))
+		if _, err := a.Title(t.Context(), late(round).ID); !errors.Is(err, bijou.NotFound) {
+			t.Errorf("a title that was put after the snapshot is in the copy (%v)", err)
+		}
 		if x, y := countTitles(t, a), countTitles(t, b); x != y && x != y+1 {
 			t.Errorf("the copies have %d and %d titles, want as many in both or one more in the first", x, y)
 		}
@@ -53,6 +59,9 @@ func TestASnapshotShowsAllFilesAsTheyWereAtOneMoment(t *testing.T) {
 	// Nothing was held on to: both can still be written.
 	check(t, "put", first.PutTitle(t.Context(), title(20_000)))
 }
+
+// late is a title that comes after a snapshot.
+func late(round int) bijou.Title { return title(30_000 + round) }
 
 func countTitles(t *testing.T, c *Catalog) int {
 	t.Helper()

@@ -151,12 +151,15 @@ func (b *docBuilder) add(r Route) error {
 	if b.paths[path][verb] != nil {
 		return fmt.Errorf("%s has the address of another route: %w", r.Pattern(), bijou.Invalid)
 	}
+	answers := map[string]answer{
+		strconv.Itoa(r.status): b.success(r),
+		"default":              {Ref: "#/components/responses/Problem"},
+	}
+	for _, status := range r.also {
+		answers[strconv.Itoa(status)] = answer{Description: http.StatusText(status), Content: media(r.contentType, documentSchema(r.contentType))}
+	}
 	b.paths[path][verb] = &operation{
-		OperationID: id, Summary: r.summary, Security: security(r.needs), Parameters: b.parameters(r), RequestBody: b.body(r),
-		Responses: map[string]answer{
-			strconv.Itoa(r.status): b.success(r),
-			"default":              {Ref: "#/components/responses/Problem"},
-		},
+		OperationID: id, Summary: r.summary, Security: security(r.needs), Parameters: b.parameters(r), RequestBody: b.body(r), Responses: answers,
 	}
 	return nil
 }
@@ -227,37 +230,36 @@ func (b *docBuilder) success(r Route) answer {
 	return a
 }
 
-// events describes a stream as a list of its events, since OpenAPI 3.1 has no words for one: the fields of each are those of the HTML
-// standard, section 9.2, and data is JSON.
+// events describes each event of a stream, since OpenAPI 3.1 has no words for the stream itself: the fields are those of the HTML standard,
+// section 9.2, and the text of data is JSON.
 func (b *docBuilder) events(r Route) *huma.Schema {
 	event := func(name string, data *huma.Schema, doc string) *huma.Schema {
-		s := &huma.Schema{Type: huma.TypeObject, Description: doc, Properties: map[string]*huma.Schema{"data": data}, Required: []string{"data"}}
-		if name != "" {
-			s.Properties["event"] = &huma.Schema{Type: huma.TypeString, Enum: []any{name}}
-			s.Required = []string{"data", "event"}
+		text := &huma.Schema{Type: huma.TypeString, Extensions: map[string]any{"contentMediaType": "application/json", "contentSchema": data}}
+		s := &huma.Schema{Type: huma.TypeObject, Description: doc, Properties: map[string]*huma.Schema{"data": text}, Required: []string{"data"}}
+		s.Properties["event"] = &huma.Schema{Type: huma.TypeString, Enum: []any{name}}
+		if name != "message" { // the type of an event that names none
+			s.Required = append(s.Required, "event")
 		}
 		return s
 	}
 	return &huma.Schema{
-		Type: huma.TypeArray, Description: "Server-sent events, each of them with one of these forms.",
-		Items: &huma.Schema{OneOf: []*huma.Schema{
-			event("", b.schemas.of(r.out), "One event."),
+		Description: "Server-sent events; each of them has one of these forms.",
+		OneOf: []*huma.Schema{
+			event("message", b.schemas.of(r.out), "One event."),
 			event("end", &huma.Schema{Type: huma.TypeObject}, "All has been said."),
 			event("error", b.schemas.of(problemType), "It failed; nothing follows."),
-		}},
+		},
 	}
 }
 
 func binarySchema() *huma.Schema { return &huma.Schema{Type: huma.TypeString, Format: "binary"} }
 
-// documentSchema describes what is not JSON: text, or else bytes.
+// documentSchema describes a document by its type alone: any JSON, text, or else bytes.
 func documentSchema(contentType string) *huma.Schema {
-	for _, text := range []string{"text/", "application/vnd.apple.mpegurl", "application/json"} {
-		if strings.HasPrefix(contentType, text) {
-			return &huma.Schema{Type: huma.TypeString}
-		}
-	}
-	if strings.HasSuffix(contentType, "+xml") || strings.HasSuffix(contentType, "+json") {
+	switch {
+	case strings.HasPrefix(contentType, "application/json"), strings.HasSuffix(contentType, "+json"):
+		return &huma.Schema{}
+	case strings.HasPrefix(contentType, "text/"), strings.HasPrefix(contentType, "application/vnd.apple.mpegurl"), strings.HasSuffix(contentType, "+xml"):
 		return &huma.Schema{Type: huma.TypeString}
 	}
 	return binarySchema()

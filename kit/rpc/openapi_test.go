@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -336,6 +337,22 @@ func TestAnOperationsNameIsMadeOfItsVerbAndPath(t *testing.T) {
 		doc, err := rpc.OpenAPI("x", "1", r)
 		if err != nil || !bytes.Contains(doc, []byte(`"operationId": "`+want+`"`)) {
 			t.Errorf("%s: got %v\n%.400s\nwant operation %s", pattern, err, doc, want)
+		}
+	}
+}
+
+func TestADocumentsOtherStatusesAndItsJSONAreDescribed(t *testing.T) {
+	gone := rpc.Document[OneBook]{Verb: "GET", Path: "/api/v1/books/{id}/note", Summary: "Note", ContentType: "application/json", Also: []int{http.StatusGone}}
+	b, err := rpc.OpenAPI("x", "1", gone.Serve(func(context.Context, OneBook) (rpc.Body, error) {
+		return rpc.Body{Status: http.StatusGone, Bytes: []byte("{}")}, nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(string(b)), "")
+	for _, want := range []string{`"200":{"description":"OK","content":{"application/json":{"schema":{}}}}`, `"410":{"description":"Gone","content":{"application/json":{"schema":{}}}}`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the document is\n%s\nwant in it %s", b, want)
 		}
 	}
 }

@@ -30,6 +30,7 @@ type Route struct {
 	beacon              bool
 	maxBody             int64
 	contentType         string // of a document or a download
+	also                []int  // statuses that a document of this type has beside that of success
 	fill                *emptier
 
 	plan  *plan

@@ -245,11 +245,12 @@ type Document[In any] struct {
 	Verb, Path, Name, Summary string // as in Call
 	Needs                     Permission
 	ContentType               string
+	Also                      []int // the statuses that a Body may have beside 200
 }
 
 // Body is what a Document answers: Reader, which is closed at the end where it is an io.Closer, or else Bytes.
 type Body struct {
-	Status       int    // 0 means 200; another is sent with Bytes as they are
+	Status       int    // 0 means 200; another, which the declaration names in Also, is sent with Bytes as they are
 	ContentType  string // empty means the declaration's
 	CacheControl string // empty means that nothing is said
 	ETag         string // as in RFC 9110 section 8.8.3; quotes are put around it where it has none; empty means none
@@ -260,7 +261,7 @@ type Body struct {
 // Serve joins the declaration to the function that does the work.
 func (c Document[In]) Serve(f func(context.Context, In) (Body, error)) Route {
 	r := Route{
-		verb: c.Verb, path: c.Path, name: c.Name, summary: c.Summary, needs: c.Needs, kind: documentRoute, contentType: c.ContentType,
+		verb: c.Verb, path: c.Path, name: c.Name, summary: c.Summary, needs: c.Needs, kind: documentRoute, contentType: c.ContentType, also: c.Also,
 		in: reflect.TypeFor[In](), status: http.StatusOK,
 	}
 	return r.with(func(p *plan, w *response, req *http.Request) error {

@@ -50,7 +50,7 @@ var (
 	start       = rpc.Call[StartPlay, bijou.Play]{Verb: "POST", Path: "/api/v1/titles/{id}/plays", Summary: "Start a viewing", Status: http.StatusCreated}
 	renew       = rpc.Call[Renewal, bijou.Play]{Verb: "POST", Path: "/api/v1/plays/renewals", Summary: "Renew a viewing's grant", Idempotent: true}
 	hlsManifest = rpc.Document[Manifest]{Verb: "GET", Path: manifestBase + "{grant}/master.m3u8", Summary: "HLS multivariant playlist of a viewing", ContentType: "application/vnd.apple.mpegurl"}
-	steeringDoc = rpc.Document[SteerQuery]{Verb: "GET", Path: manifestBase + "{grant}/steering.json", Summary: "Content steering manifest of a viewing", ContentType: steering.MediaType}
+	steeringDoc = rpc.Document[SteerQuery]{Verb: "GET", Path: manifestBase + "{grant}/steering.json", Summary: "Content steering manifest of a viewing", ContentType: steering.MediaType, Also: []int{http.StatusGone}}
 	revoke      = rpc.Call[OneSession, struct{}]{Verb: "PUT", Path: "/api/v1/revocations/{session}", Summary: "Take a viewing's grants back", Needs: rpc.Operator}
 	rotate      = rpc.Call[struct{}, struct{}]{Verb: "POST", Path: "/api/v1/keys/rotations", Summary: "Begin to sign grants with a new key", Needs: rpc.Administrator}
 	keys        = rpc.Call[struct{}, PublicKeys]{Verb: "GET", Path: "/api/v1/keys", Summary: "The public keys that grants are checked with"}

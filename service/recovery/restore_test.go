@@ -79,7 +79,7 @@ func TestTwoDoNotRestoreInOnePlace(t *testing.T) {
 
 func TestARestoreThatIsKilledLeavesTheWholeSiteOrNone(t *testing.T) {
 	big := site{}
-	for n := range 50 {
+	for n := range 20 {
 		big[fmt.Sprintf("blobs/%d/%d", n%5, n)] = strings.Repeat(fmt.Sprint(n), 2000+n)
 	}
 	b := backedUp(t, big)
@@ -178,7 +178,7 @@ func TestAFileThatIsNotCompletedLeavesNothing(t *testing.T) {
 func TestAnEncryptedBackupOpensByItsPassphraseAlone(t *testing.T) {
 	whole := backedUp(t, small)
 	var sealed bytes.Buffer
-	w, err := Seal(&sealed, "correct horse")
+	w, err := seal(&sealed, "correct horse", 10)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,12 +29,20 @@ func Passphrase(path string) (string, error) {
 	return string(b), nil
 }
 
+// sealWork is the work that a guess at a passphrase costs, as the program age has it: a second, as the logarithm of scrypt's N.
+const sealWork = 18
+
 // Seal returns a writer that encrypts to w by the passphrase, as the program age does. It has to be closed.
 func Seal(w io.Writer, passphrase string) (io.WriteCloser, error) {
+	return seal(w, passphrase, sealWork)
+}
+
+func seal(w io.Writer, passphrase string, work int) (io.WriteCloser, error) {
 	to, err := age.NewScryptRecipient(passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("the passphrase cannot be used (%v): choose another: %w", err, bijou.Invalid)
 	}
+	to.SetWorkFactor(work)
 	return age.Encrypt(w, to)
 }
 

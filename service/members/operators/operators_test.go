@@ -363,8 +363,8 @@ func bySecret(ended, live string) []refusal {
 		{guest, "POST /api/v1/operate/passwords", welcome("x", password), 401, "this one-time address is unknown"},
 		{guest, "POST /api/v1/operate/passwords", welcome(ended, password), 401, "has ended"},
 		{guest, "POST /api/v1/operate/passwords", welcome(live, "short"), 400, "the password has 5 characters: use at least 15"},
-		{guest, "POST /api/v1/operate/signons", "", 501, "there is no sign-on provider here"},
-		{guest, "POST /api/v1/operate/signons/returns", `{"state":"x","binding":"y"}`, 501, "there is no sign-on provider here"},
+		{guest, "POST /api/v1/operate/signons", "", 404, "there is no sign-on provider here"},
+		{guest, "POST /api/v1/operate/signons/returns", `{"state":"x","binding":"y"}`, 404, "there is no sign-on provider here"},
 	}
 }
 

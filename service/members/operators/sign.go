@@ -228,10 +228,10 @@ func (s *Service) Accept(ctx context.Context, in Acceptance) (OperatorSession, e
 }
 
 func (s *Service) noSignOn() error {
-	return fmt.Errorf("there is no sign-on provider here: sign in with name and password, or set operators.oidc.issuer: %w", bijou.Unsupported)
+	return fmt.Errorf("there is no sign-on provider here: sign in with name and password, or set operators.oidc.issuer: %w", bijou.NotFound)
 }
 
-// BeginSignOn sends the browser to the sign-on provider. It fails with Unsupported where there is none, and with Unavailable where it does not answer.
+// BeginSignOn sends the browser to the sign-on provider. It fails with NotFound where there is none, and with Unavailable where it does not answer.
 func (s *Service) BeginSignOn(ctx context.Context, _ struct{}) (SignOnStarted, error) {
 	if s.SignOn == nil {
 		return SignOnStarted{}, s.noSignOn()

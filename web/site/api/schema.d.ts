@@ -3075,7 +3075,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": string;
+                    "application/json": unknown;
+                };
+            };
+            /** @description Gone */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
             default: components["responses"]["Problem"];
@@ -3278,17 +3287,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": ({
-                        data: components["schemas"]["PulseLive"];
+                    "text/event-stream": {
+                        data: string;
+                        /** @enum {string} */
+                        event?: "message";
                     } | {
-                        data: Record<string, never>;
+                        data: string;
                         /** @enum {string} */
                         event: "end";
                     } | {
-                        data: components["schemas"]["Problem"];
+                        data: string;
                         /** @enum {string} */
                         event: "error";
-                    })[];
+                    };
                 };
             };
             default: components["responses"]["Problem"];
@@ -3638,17 +3649,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": ({
-                        data: components["schemas"]["Progress"];
+                    "text/event-stream": {
+                        data: string;
+                        /** @enum {string} */
+                        event?: "message";
                     } | {
-                        data: Record<string, never>;
+                        data: string;
                         /** @enum {string} */
                         event: "end";
                     } | {
-                        data: components["schemas"]["Problem"];
+                        data: string;
                         /** @enum {string} */
                         event: "error";
-                    })[];
+                    };
                 };
             };
             default: components["responses"]["Problem"];
