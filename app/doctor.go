@@ -94,16 +94,24 @@ func checkSpace(c Config) Finding {
 		}
 		dir = filepath.Dir(dir)
 	}
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); err != nil {
+	free, err := freeSpace(dir)
+	if err != nil {
 		return Finding{"free space", FindingWarning, fmt.Sprintf("cannot be told for %s (%v)", dir, err), "look with df"}
 	}
-	free := st.Bavail * uint64(st.Bsize)
 	says := fmt.Sprintf("%.1f GB free below %s", float64(free)/1e9, dir)
 	if free < lowSpace {
 		return Finding{"free space", FindingWarning, says, "a film takes about its own size twice while it is made: free space, or choose another disk with --data-dir"}
 	}
 	return Finding{"free space", FindingOK, says, ""}
+}
+
+// freeSpace returns how many bytes the directory's disk still takes from this user.
+func freeSpace(dir string) (uint64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return st.Bavail * uint64(st.Bsize), nil
 }
 
 func checkAddress(ctx context.Context, c Config) Finding {

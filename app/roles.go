@@ -145,7 +145,7 @@ func (p *process) libraryRooms() rooms {
 	r.studio = studio.New(studio.Deps{
 		Films: filmTool(p.config),
 		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog,
-		Scratch: p.data.file("scratch"), Config: p.config.Studio, Log: p.log.With("role", "studio"), Now: time.Now,
+		Scratch: p.data.file("scratch"), Free: freeSpace, Config: p.config.Studio, Log: p.log.With("role", "studio"), Now: time.Now,
 	})
 	return r
 }

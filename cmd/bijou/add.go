@@ -279,6 +279,8 @@ func (s *session) wait(st *app.Studio, title bijou.Title, bar *bar) (bijou.Title
 
 func stepText(p studio.Progress) string {
 	switch {
+	case p.Waits != "":
+		return "waits: " + p.Waits
 	case p.Behind == 1:
 		return "waits behind 1 film"
 	case p.Behind > 1:

@@ -74,6 +74,7 @@ type Progress struct {
 	Done     int              `json:"done" doc:"Steps that are done."`
 	Steps    int              `json:"steps"`
 	Behind   int              `json:"behind,omitempty" doc:"Films that are made before this one, while none of its own steps is begun."`
+	Waits    string           `json:"waits,omitempty" doc:"Why nothing can be done at this moment, though it is tried: the disk is full, say."`
 	Elapsed  int64            `json:"elapsed_ms" doc:"Since the title was added."`
 }
 

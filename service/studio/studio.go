@@ -41,7 +41,8 @@ type Deps struct {
 	Work    bijou.WorkStore
 	Blobs   bijou.BlobStore // sources and assets
 	Editor  bijou.Editor
-	Scratch string // directory for files in work; what is in it is removed at the start
+	Scratch string                                     // directory for files in work; what is in it is removed at the start
+	Free    func(dir string) (bytes uint64, err error) // how much the directory's disk still takes; nil where nobody can tell
 	Config  Config
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -55,6 +56,7 @@ type Service struct {
 
 	mu      sync.Mutex
 	running map[bijou.JobID]*step
+	stuck   string // why no work can be leased; empty while it can
 
 	sources sync.Mutex // held while sources are given to work, or dropped
 }

@@ -27,6 +27,9 @@ func (s *Service) AddTitle(ctx context.Context, in AddTitle) (bijou.Title, error
 		return bijou.Title{}, err
 	}
 	t, work, err := s.prepare(ctx, in, src)
+	if err == nil {
+		err = s.mustFit(src)
+	}
 	if err != nil {
 		ids := []bijou.SourceID{src.ID}
 		for _, x := range in.Text {
@@ -46,6 +49,23 @@ func (s *Service) AddTitle(ctx context.Context, in AddTitle) (bijou.Title, error
 	}
 	return made, err
 }
+
+// mustFit refuses, as Exhausted, a film for which the disk has no room: what is made of one takes about as much as the film itself, which is
+// there already. Whether others need the room meanwhile nobody knows; then a step fails and says so.
+func (s *Service) mustFit(src Source) error {
+	if s.Free == nil {
+		return nil
+	}
+	free, err := s.Free(s.Scratch)
+	if err != nil || free >= uint64(src.Bytes) {
+		return err
+	}
+	return fmt.Errorf("%q needs about %d MB more while it is made, and the disk of %s has %d MB: free space there, and add it again: %w",
+		src.Name, megabytes(uint64(src.Bytes)), s.Scratch, free/1_000_000, bijou.Exhausted)
+}
+
+// megabytes rounds up.
+func megabytes(n uint64) uint64 { return (n + 999_999) / 1_000_000 }
 
 // begin enqueues the title's work. It fails with Conflict where a source of it is in use for another title, which lets go of it in the end.
 func (s *Service) begin(ctx context.Context, t bijou.Title, work []bijou.Work) error {
@@ -378,6 +398,11 @@ func (s *Service) Follow(ctx context.Context, id bijou.TitleID, send func(Progre
 		p := progressOf(t, ws, s.Now())
 		if p.Behind, err = s.behind(ctx, t, ws); err != nil {
 			return err
+		}
+		if t.State == bijou.Draft {
+			s.mu.Lock()
+			p.Waits = s.stuck
+			s.mu.Unlock()
 		}
 		p.Progress = max(p.Progress, last.Progress) // a step that is begun again is no step back for who watches the bar
 		elapsed := p.Elapsed

@@ -39,13 +39,11 @@ var (
 func (s *Service) worker(ctx context.Context, name string) error {
 	for ctx.Err() == nil {
 		w, err := s.Work.Lease(ctx, name, leaseTerm, s.Now())
+		s.noteStuck(err)
 		if err == nil {
 			s.nudge() // there may be more, for another worker
 			s.do(ctx, name, w)
 			continue
-		}
-		if !errors.Is(err, bijou.NotFound) && ctx.Err() == nil {
-			s.Log.Warn("no work can be leased", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -54,6 +52,21 @@ func (s *Service) worker(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// noteStuck notes why no work can be leased, for those who follow it, and logs it once.
+func (s *Service) noteStuck(err error) {
+	why := ""
+	if err != nil && !errors.Is(err, bijou.NotFound) && !errors.Is(err, context.Canceled) {
+		why = bijou.Sentence(err)
+	}
+	s.mu.Lock()
+	before := s.stuck
+	s.stuck = why
+	s.mu.Unlock()
+	if why != "" && before == "" {
+		s.Log.Warn("no work can be leased, which is tried again", "error", err)
+	}
 }
 
 // do does one step and says how it ended.

@@ -1691,6 +1691,8 @@ export interface components {
             /** Format: int64 */
             steps: number;
             title: string;
+            /** @description Why nothing can be done at this moment, though it is tried: the disk is full, say. */
+            waits?: string;
         };
         PublicKeys: {
             /** @description PEM blocks of Ed25519 public keys, one after another. */
