@@ -343,7 +343,7 @@ func (b *bustle) begin(t *testing.T) (stop func()) {
 			}
 		})
 	}
-	often(time.Millisecond, func() error {
+	often(60*time.Millisecond, func() error { // no player has more to say
 		at := b.facts + 1
 		a, err := b.player.TryReport("heartbeat", at)
 		if err != nil || a.Status != http.StatusAccepted {

@@ -149,19 +149,18 @@ func TestOnlyOperatorsRunTheService(t *testing.T) {
 			"Bijou-Operator": {"true"}, "X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-User": {"operator"},
 		}
 		for _, call := range operatorCalls(t, operator, film.ID) {
-			method, path, _ := strings.Cut(call, " ")
 			for who, c := range map[string]harness.Client{
 				"guest": guest, "member": member, "liar": {Base: sv.Address, Token: "op_forged"}, "program": {Base: sv.Address, Token: "bijou_op_forged"},
 			} {
-				a, err := c.Try(method, path, strings.NewReader("{}"), http.Header{"Content-Type": {"application/json"}})
+				a, err := c.Try(call.method, call.path, strings.NewReader("{}"), http.Header{"Content-Type": {"application/json"}})
 				if err != nil || !refused(a.Status) {
-					t.Errorf("%s: %s: status %d, %v: %s; want 401 or 403", who, call, a.Status, err, a.Body)
+					t.Errorf("%s: %v: status %d, %v: %s; want 401 or 403", who, call, a.Status, err, a.Body)
 				}
 			}
 			h := forged.Clone()
 			h.Set("Content-Type", "application/json")
-			if a, err := guest.Try(method, path, strings.NewReader("{}"), h); err != nil || !refused(a.Status) {
-				t.Errorf("a guest with forged headers: %s: status %d, %v: %s; want 401 or 403", call, a.Status, err, a.Body)
+			if a, err := guest.Try(call.method, call.path, strings.NewReader("{}"), h); err != nil || !refused(a.Status) {
+				t.Errorf("a guest with forged headers: %v: status %d, %v: %s; want 401 or 403", call, a.Status, err, a.Body)
 			}
 		}
 		a, err := guest.Try("GET", "/api/v1/me", nil, forged)
@@ -175,8 +174,11 @@ func TestOnlyOperatorsRunTheService(t *testing.T) {
 	})
 }
 
+// operatorCall is a method that needs an operator's role.
+type operatorCall struct{ method, path, role string }
+
 // operatorCalls returns the methods that need an operator's role, as the service's own document names them.
-func operatorCalls(t *testing.T, c harness.Client, title string) (calls []string) {
+func operatorCalls(t *testing.T, c harness.Client, title string) (calls []operatorCall) {
 	t.Helper()
 	var doc struct {
 		Paths map[string]map[string]struct {
@@ -188,7 +190,7 @@ func operatorCalls(t *testing.T, c harness.Client, title string) (calls []string
 	for path, verbs := range doc.Paths {
 		for verb, call := range verbs {
 			if len(call.Security) > 0 && len(call.Security[0]["bearer"]) > 0 {
-				calls = append(calls, strings.ToUpper(verb)+" "+wildcard.Replace(path)+"?name=x.mp4")
+				calls = append(calls, operatorCall{strings.ToUpper(verb), wildcard.Replace(path) + "?name=x.mp4", call.Security[0]["bearer"][0]})
 			}
 		}
 	}
