@@ -44,7 +44,7 @@ func (s *Service) confirm(ctx context.Context, password string) (bijou.Account, 
 	if wait := s.tries.take(key, byMember, s.Now()); wait > 0 {
 		return bijou.Account{}, tooOften("too many wrong passwords", wait)
 	}
-	ok, err := s.verify(ctx, password, hash)
+	ok, err := s.passwords.Verify(ctx, password, hash)
 	if err != nil {
 		return bijou.Account{}, err
 	}
@@ -64,7 +64,7 @@ func (s *Service) ChangePassword(ctx context.Context, in ChangePassword) (struct
 	if err := checkPassword(in.New, account.Email); err != nil {
 		return struct{}{}, err
 	}
-	hash, err := s.hash(ctx, in.New)
+	hash, err := s.passwords.Hash(ctx, in.New)
 	if err != nil {
 		return struct{}{}, err
 	}

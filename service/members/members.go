@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/kit/trust"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -102,14 +103,14 @@ type Deps struct {
 // Service keeps accounts, and reads the players' facts for positions.
 type Service struct {
 	Deps
-	hashing chan struct{} // a slot for each password that may be hashed at once: each takes 19 MiB
-	tries   *tries
-	wished  chan struct{} // holds one where a reset link was asked for
+	passwords *trust.Passwords
+	tries     *tries
+	wished    chan struct{} // holds one where a reset link was asked for
 }
 
 // New assembles the room.
 func New(d Deps) *Service {
-	return &Service{Deps: d, hashing: make(chan struct{}, 2), tries: newTries(), wished: make(chan struct{}, 1)}
+	return &Service{Deps: d, passwords: trust.NewPasswords(2), tries: newTries(), wished: make(chan struct{}, 1)}
 }
 
 // Run reads facts and sends reset links until ctx ends.

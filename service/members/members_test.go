@@ -186,6 +186,20 @@ func TestAWrongPasswordAndAnUnknownAddressAreTheSameWords(t *testing.T) {
 	}
 }
 
+func TestAPasswordWhoseHashWasStoredLongAgoStillSignsIn(t *testing.T) {
+	h := newHouse(t)
+	const stored = "$argon2id$v=19$m=19456,t=2,p=1$KmP52zTpjoVbQzDsztSQAw$wqNZ26Hnn5d3aQp8fRX/Uk99SZBlX9NMbVczu9exwF4" // as the first version wrote it
+	if err := h.store.CreateAccount(t.Context(), bijou.Account{ID: "acc_1", Email: "ada@example.org", Created: begin}, stored); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := h.SignIn(t.Context(), members.SignIn{Email: "ada@example.org", Password: password}); err != nil || s.Account.ID != "acc_1" {
+		t.Errorf("SignIn = %+v, %v; want acc_1", s, err)
+	}
+	if _, err := h.SignIn(t.Context(), members.SignIn{Email: "ada@example.org", Password: "correct Horse"}); !errors.Is(err, bijou.Denied) {
+		t.Errorf("SignIn with another password = %v, want Denied", err)
+	}
+}
+
 func TestASignInEndsWithItsSignOutOrItsTime(t *testing.T) {
 	h := newHouse(t)
 	first, second := h.signUp(t, "ada@example.org"), members.Session{}
