@@ -10,6 +10,7 @@ import (
 
 	"bijou"
 	"bijou/kit/trust"
+	"bijou/service/members/signon"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -19,6 +20,7 @@ type Config struct {
 	SessionDays int    `yaml:"session_days" doc:"How long a sign-in lasts, in days."`
 	SignUp      string `yaml:"sign_up" doc:"Whether people may make accounts by themselves: open, or closed, when operators make them (bijou account add)."`
 	Mail        Mail   `yaml:"mail"`
+	OIDC        OIDC   `yaml:"oidc"`
 }
 
 // Mail says how members are written to.
@@ -72,10 +74,11 @@ func (m Mail) Check() error {
 	return fmt.Errorf("security is %q: it must be starttls, tls or none: %w", m.Security, bijou.Invalid)
 }
 
-// AccountStores keep what has to be right at once: accounts, their sign-ins, PINs and reset links.
+// AccountStores keep what has to be right at once: accounts, their sign-ins, identities, PINs and reset links.
 type AccountStores interface {
 	bijou.AccountStore
 	bijou.SessionStore
+	bijou.IdentityStore
 	bijou.PINStore
 	bijou.ResetStore
 }
@@ -94,7 +97,8 @@ type Deps struct {
 	Titles   bijou.Titles   // what can be listed
 	Facts    bijou.LogStore // topic bijou.TopicFacts is read for positions
 	Mail     bijou.Mailer
-	Address  string // that links begin with, such as https://tv.example.org
+	SignOn   *signon.Provider // nil where there is none
+	Address  string           // that links begin with, such as https://tv.example.org
 	Log      *slog.Logger
 	Now      func() time.Time
 	Config   Config

@@ -20,6 +20,7 @@ import (
 	"bijou/kit/rpc"
 	"bijou/kit/trust"
 	"bijou/service/members"
+	"bijou/service/members/signon"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -36,6 +37,7 @@ type house struct {
 	mail   *post
 	logged *bytes.Buffer
 	now    time.Time
+	signOn *signon.Provider
 }
 
 // shelf is what can be watched.
@@ -88,7 +90,7 @@ func newHouse(t *testing.T) *house {
 // configure opens the room anew.
 func (h *house) configure(c members.Config) {
 	h.Service = members.New(members.Deps{
-		Accounts: h.store, Profiles: h.store, Titles: h.titles, Facts: newLog(1), Mail: h.mail, Address: "http://127.0.0.1:8080",
+		Accounts: h.store, Profiles: h.store, Titles: h.titles, Facts: newLog(1), Mail: h.mail, SignOn: h.signOn, Address: "http://127.0.0.1:8080",
 		Log: slog.New(slog.NewTextHandler(h.logged, nil)), Now: func() time.Time { return h.now }, Config: c,
 	})
 }

@@ -82,7 +82,7 @@ func (s *Service) SignIn(ctx context.Context, in SignIn) (Session, error) {
 		return Session{}, err
 	}
 	account, hash, err := s.Accounts.Credentials(ctx, email)
-	unknown := errors.Is(err, bijou.NotFound)
+	unknown := errors.Is(err, bijou.NotFound) || err == nil && hash == "" // who has no password signs on by the provider
 	if unknown {
 		hash = trust.NobodysHash
 	} else if err != nil {

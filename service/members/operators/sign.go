@@ -25,7 +25,7 @@ func (s *Service) Who(ctx context.Context, _ struct{}) (OperatorMe, error) {
 	c := bijou.CallerOf(ctx)
 	me := OperatorMe{Name: c.OperatorName, Role: c.Role}
 	if s.SignOn != nil {
-		me.SignOn = hostOf(s.SignOn.Config.Issuer)
+		me.SignOn = signon.HostOf(s.SignOn.Config.Issuer)
 	}
 	n, err := s.administrators(ctx)
 	me.First = n == 0

@@ -114,7 +114,7 @@ func TestPasswordsGoOnWhereTheProviderIsDown(t *testing.T) {
 	h.add("root", bijou.RoleAdministrator)
 	p.Down = true
 	res, text := h.ask(bijou.Caller{}, "POST /api/v1/operate/signons", "")
-	if res.StatusCode != 503 || !strings.Contains(text, "does not answer as it should") || !strings.Contains(text, "sign in with name and password") {
+	if res.StatusCode != 503 || !strings.Contains(text, "does not answer as it should") || !strings.Contains(text, "sign in with a password") {
 		t.Errorf("sign-on: %d %s, want 503 and what to do", res.StatusCode, text)
 	}
 	h.want(bijou.Caller{}, "POST /api/v1/operate/session", fmt.Sprintf(`{"name":"root","password":%q}`, password), 201, nil)
