@@ -68,6 +68,11 @@ func TestAFileOfTheFirstVersionOpensWithAllThatItHolds(t *testing.T) {
 	if pin, err := m.PIN(t.Context(), "acc_1"); err != nil || pin != "" {
 		t.Errorf("PIN: got %q, %v; want none", pin, err)
 	}
+	x := bijou.Identity{Issuer: "https://id.example.org", Subject: "4711"}
+	check(t, "connect", m.Connect(t.Context(), "acc_1", x))
+	if got, err := m.Identified(t.Context(), x); err != nil || got != a {
+		t.Errorf("identified: got %+v, %v; want %+v", got, err, a)
+	}
 	check(t, "open another session", m.OpenSession(t.Context(), bijou.MemberSession{ID: "sgn_new", TokenHash: "new", Account: "acc_1", Created: noon, Expires: noon.Add(time.Hour)}))
 }
 

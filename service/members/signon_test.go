@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,6 +97,28 @@ func TestWhoSignsOnForTheFirstTimeIsAMemberAndIsTheSameTheNextTime(t *testing.T)
 		t.Error("another person at the provider has the account of the first")
 	}
 	problem(t, "sign-in by a password that is none", p.ask(t, p.guest, "POST", "/api/v1/sessions", members.SignIn{Email: "grace@example.org"}), 401, "denied", "the e-mail address or the password is wrong")
+}
+
+func TestWhoSignsOnInManyWindowsAtOnceHasOneAccount(t *testing.T) {
+	p := newPeople(t)
+	provider := knownBy(t, p, "open")
+	provider.Claims = grace
+	var windows sync.WaitGroup
+	answers := make([]*httptest.ResponseRecorder, 4)
+	for i := range answers {
+		back := members.SignOnReturn{SignOnCode: p.goThere(t, provider)}
+		windows.Go(func() { answers[i] = p.ask(t, p.guest, "POST", "/api/v1/signons/returns", back) })
+	}
+	windows.Wait()
+	for _, rec := range answers {
+		var s members.Session
+		if p.decode(t, rec, http.StatusCreated, &s); s.Account.Email != "grace@example.org" {
+			t.Errorf("sign-on opens %+v, want grace's account", s.Account)
+		}
+	}
+	if all, err := p.store.Accounts(t.Context(), bijou.AccountQuery{Email: "grace", Limit: 10}); err != nil || len(all.Accounts) != 1 {
+		t.Errorf("%d accounts of grace, %v; want one", len(all.Accounts), err)
+	}
 }
 
 func TestASignOnIsRefusedInWordsThatSayWhatIsPossible(t *testing.T) {

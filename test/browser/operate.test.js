@@ -163,6 +163,7 @@ describe('operate', { timeout: 120_000 }, () => {
       await ada.goto(service.address + '/operate/signed-on?state=x&code=y');
       await ada.getByText('This sign-on was not begun in this browser', { exact: false }).waitFor();
       await ada.goto(service.address + '/operate');
+      await button.waitFor(); // what the page asks is answered before the service goes
 
       await provider.close();
       await service.restart();
