@@ -44,14 +44,15 @@ type AccountStore interface {
 	CreateAccount(ctx context.Context, a Account, passwordHash string) error
 	// Account fails with NotFound for an unknown account.
 	Account(ctx context.Context, id AccountID) (Account, error)
-	// Credentials returns the account with this e-mail address and its password's hash. It fails with NotFound where there is none.
+	// Credentials returns the account with this e-mail address and its password's hash, empty where it has no password. It fails with NotFound
+	// where there is no such account.
 	Credentials(ctx context.Context, email string) (Account, string, error)
 	// Accounts returns a page of accounts. It fails with Invalid for a Before that no page gave.
 	Accounts(ctx context.Context, q AccountQuery) (AccountPage, error)
 	// SetPassword replaces the password's hash, ends every sign-in of the account but keep, and takes its reset links back, all or nothing.
 	// It fails with NotFound for an unknown account.
 	SetPassword(ctx context.Context, id AccountID, passwordHash string, keep SignInID) error
-	// DeleteAccount removes the account, its sign-ins and its reset links. It fails with NotFound for an unknown account.
+	// DeleteAccount removes the account, its sign-ins, its reset links and its identities. It fails with NotFound for an unknown account.
 	DeleteAccount(ctx context.Context, id AccountID) error
 }
 

@@ -91,8 +91,8 @@ var thirdParty = map[string][]string{
 	"service/steering": {"github.com/prometheus/client_golang"},
 	// Language tags in their usual form (BCP 47).
 	"service/catalog": {"golang.org/x/text"},
-	// Argon2id for passwords; one bounded group of goroutines for the hashing.
-	"service/members": {"golang.org/x/crypto", "golang.org/x/sync"},
+	// One group of goroutines for its partitions.
+	"service/members": {"golang.org/x/sync"},
 	// OpenID Connect, on the OAuth 2.0 that it is built on: discovery, keys that change, ID tokens.
 	"service/members/signon": {"github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"},
 	// MP4 boxes are this room's craft; language tags and their names; one group of goroutines for its workers.

@@ -87,6 +87,7 @@ func (c Config) Check() error {
 	wrong.Add(err == nil, "listen is %q: write host:port, such as 127.0.0.1:8080", c.Listen)
 	wrong.Add(c.Address == "" || isAddress(c.Address), "address is %q: write how people reach the service, such as https://tv.example.org", c.Address)
 	wrong.Add(c.Address != "" || !c.Operators.OIDC.On(), "operators.oidc.issuer is set and address is not: say where the provider sends people back to, such as address: https://tv.example.org")
+	wrong.Add(c.Address != "" || !c.Members.OIDC.Provider().On(), "members.oidc.issuer is set and address is not: say where the provider sends people back to, such as address: https://tv.example.org")
 	wrong.Add(c.Address != "" || c.Members.Mail.SMTP == "", "members.mail.smtp is set and address is not: say what links in mails begin with, such as address: https://tv.example.org")
 	wrong.Add(c.Appliances >= 0 && c.Appliances <= 64, "appliances is %d: it must be 0 to 64", c.Appliances)
 	wrong.Add(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "log_level is %q: it must be debug, info, warn or error", c.LogLevel)

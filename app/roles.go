@@ -164,7 +164,8 @@ func (p *process) allRooms() rooms {
 	r := p.libraryRooms()
 	r.members = members.New(members.Deps{
 		Accounts: p.stores.members, Profiles: p.stores.members, Titles: r.catalog, Facts: p.stores.facts, Mail: p.mailer(), Address: p.config.at(p.address),
-		Log: p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
+		SignOn: provider(p.config.Members.OIDC.Provider(), p.config.at(p.address)+memberSignOnPage),
+		Log:    p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
 	r.pulse = pulse.New(pulse.Deps{Log: p.stores.facts, Logger: p.log.With("role", "pulse"), Now: time.Now, Metrics: p.metrics})
 	r.steering = steering.New(steering.Deps{

@@ -17,19 +17,28 @@ import (
 	"bijou/service/members/signon"
 )
 
-// signOnPage is where the browser comes back to from the sign-on provider.
-const signOnPage = "/operate/signed-on"
+// Where the browser comes back to from the sign-on provider: who runs the service, and members.
+const (
+	operatorSignOnPage = "/operate/signed-on"
+	memberSignOnPage   = "/signed-on"
+)
+
+// provider is the service's side of a sign-on provider; nil where there is none.
+func provider(c signon.Config, redirect string) *signon.Provider {
+	if !c.On() {
+		return nil
+	}
+	return signon.New(signon.Deps{Config: c, Redirect: redirect, Now: time.Now})
+}
 
 // openUsers puts together the part of the members room that knows who runs the service. listening is where the service listens, or nothing.
 func openUsers(c Config, store *sqlite.Operators, token, listening string, log *slog.Logger) *operators.Service {
-	d := operators.Deps{
-		Operators: store, Tokens: store, Secret: token, Address: c.at(listening), Now: time.Now, Config: c.Operators,
-		Audit: operators.NewAudit(operators.AuditDeps{Store: store, Config: c.Operators, Now: time.Now, Log: log}),
-	}
-	if c.Operators.OIDC.On() {
-		d.SignOn = signon.New(signon.Deps{Config: c.Operators.OIDC, Redirect: d.Address + signOnPage, Now: time.Now})
-	}
-	return operators.New(d)
+	address := c.at(listening)
+	return operators.New(operators.Deps{
+		Operators: store, Tokens: store, Secret: token, Address: address, Now: time.Now, Config: c.Operators,
+		SignOn: provider(c.Operators.OIDC, address+operatorSignOnPage),
+		Audit:  operators.NewAudit(operators.AuditDeps{Store: store, Config: c.Operators, Now: time.Now, Log: log}),
+	})
 }
 
 // Users is what the command line asks of who runs the service: of the running service, or of a data directory where none runs.

@@ -145,14 +145,18 @@ func TestWhereASignOnComesBackToIsConfigured(t *testing.T) {
 		sets []string
 		says string
 	}{
-		"no address":         {[]string{"operators.oidc.issuer=https://id.example.org", "operators.oidc.client_id=bijou"}, "address is not"},
-		"an address":         {[]string{"operators.oidc.issuer=https://id.example.org", "operators.oidc.client_id=bijou", "address=https://tv.example.org"}, ""},
-		"a path":             {[]string{"address=https://tv.example.org/tv"}, "write how people reach the service"},
-		"no scheme":          {[]string{"address=tv.example.org"}, "write how people reach the service"},
-		"another scheme":     {[]string{"address=ftp://tv.example.org"}, "write how people reach the service"},
-		"no client":          {[]string{"operators.oidc.issuer=https://id.example.org", "address=https://tv.example.org"}, "client_id is empty"},
-		"an odd rule":        {[]string{"operators.roles=[staff]"}, "write GROUP=ROLE"},
-		"a slash at the end": {[]string{"address=https://tv.example.org/"}, ""},
+		"no address":                  {[]string{"operators.oidc.issuer=https://id.example.org", "operators.oidc.client_id=bijou"}, "address is not"},
+		"an address":                  {[]string{"operators.oidc.issuer=https://id.example.org", "operators.oidc.client_id=bijou", "address=https://tv.example.org"}, ""},
+		"a path":                      {[]string{"address=https://tv.example.org/tv"}, "write how people reach the service"},
+		"no scheme":                   {[]string{"address=tv.example.org"}, "write how people reach the service"},
+		"another scheme":              {[]string{"address=ftp://tv.example.org"}, "write how people reach the service"},
+		"no client":                   {[]string{"operators.oidc.issuer=https://id.example.org", "address=https://tv.example.org"}, "client_id is empty"},
+		"members' no address":         {[]string{"members.oidc.issuer=https://id.example.org", "members.oidc.client_id=bijou"}, "members.oidc.issuer is set and address is not"},
+		"members' address":            {[]string{"members.oidc.issuer=https://id.example.org", "members.oidc.client_id=bijou", "address=https://tv.example.org"}, ""},
+		"members' no client":          {[]string{"members.oidc.issuer=https://id.example.org", "address=https://tv.example.org"}, "client_id is empty"},
+		"members' issuer without TLS": {[]string{"members.oidc.issuer=http://id.example.org", "members.oidc.client_id=bijou", "address=https://tv.example.org"}, "write the provider's address"},
+		"an odd rule":                 {[]string{"operators.roles=[staff]"}, "write GROUP=ROLE"},
+		"a slash at the end":          {[]string{"address=https://tv.example.org/"}, ""},
 	} {
 		_, _, err := LoadConfig("", nil, append(c.sets, "data_dir=/tmp"))
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {

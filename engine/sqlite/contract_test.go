@@ -22,6 +22,10 @@ func TestMembersKeepTheContractOfSessionStore(t *testing.T) {
 	contract.SessionStore(t, func(t *testing.T) contract.SignIns { return opened(t, OpenMembers, newFile(t)) })
 }
 
+func TestMembersKeepTheContractOfIdentityStore(t *testing.T) {
+	contract.IdentityStore(t, func(t *testing.T) contract.Identities { return opened(t, OpenMembers, newFile(t)) })
+}
+
 func TestMembersKeepTheContractOfPINStore(t *testing.T) {
 	contract.PINStore(t, func(t *testing.T) contract.PINs { return opened(t, OpenMembers, newFile(t)) })
 }

@@ -10,7 +10,7 @@ import (
 	"bijou"
 )
 
-// Members implements bijou.AccountStore, bijou.PINStore, bijou.ResetStore, bijou.SessionStore, bijou.ProfileStore, bijou.ListStore and
+// Members implements bijou.AccountStore, bijou.IdentityStore, bijou.PINStore, bijou.ResetStore, bijou.SessionStore, bijou.ProfileStore, bijou.ListStore and
 // bijou.PositionStore on one file.
 type Members struct{ d *db }
 
@@ -123,7 +123,7 @@ func oneRow(res sql.Result, err error, words string, what ...any) error {
 	return err
 }
 
-// DeleteAccount implements bijou.AccountStore. Sign-ins and reset links go with the account's row.
+// DeleteAccount implements bijou.AccountStore. Sign-ins, reset links and identities go with the account's row.
 func (m *Members) DeleteAccount(ctx context.Context, id bijou.AccountID) error {
 	n, err := m.d.exec(ctx, `DELETE FROM accounts WHERE id = ?`, id)
 	return m.changed(n, err, "delete account", "there is no account %s", id)

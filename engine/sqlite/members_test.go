@@ -68,6 +68,11 @@ func TestAFileOfTheFirstVersionOpensWithAllThatItHolds(t *testing.T) {
 	if pin, err := m.PIN(t.Context(), "acc_1"); err != nil || pin != "" {
 		t.Errorf("PIN: got %q, %v; want none", pin, err)
 	}
+	x := bijou.Identity{Issuer: "https://id.example.org", Subject: "4711"}
+	check(t, "connect", m.Connect(t.Context(), "acc_1", x))
+	if got, err := m.Identified(t.Context(), x); err != nil || got != a {
+		t.Errorf("identified: got %+v, %v; want %+v", got, err, a)
+	}
 	check(t, "open another session", m.OpenSession(t.Context(), bijou.MemberSession{ID: "sgn_new", TokenHash: "new", Account: "acc_1", Created: noon, Expires: noon.Add(time.Hour)}))
 }
 
@@ -78,7 +83,10 @@ type member struct {
 	profile bijou.Profile
 	entry   bijou.ListEntry
 	wish    bijou.ResetRequest
-	reset   bijou.Reset
+	// By which the member signs on, and another who has no password.
+	identity, others bijou.Identity
+	other            bijou.Account
+	reset            bijou.Reset
 }
 
 func memberNo(n int) member {
@@ -86,8 +94,10 @@ func memberNo(n int) member {
 	p := bijou.Profile{ID: bijou.ProfileID(fmt.Sprintf("prf_%d", n)), Account: a.ID, Name: "Ada", Created: noon}
 	return member{
 		account: a, profile: p, entry: bijou.ListEntry{Profile: p.ID, Title: "ttl_1", Added: noon}, wish: bijou.ResetRequest{Email: a.Email, Asked: noon, Next: noon},
-		session: bijou.MemberSession{ID: bijou.SignInID(fmt.Sprintf("sgn_%d", n)), TokenHash: fmt.Sprintf("token-%d", n), Account: a.ID, Profile: p.ID, Created: noon, Expires: noon.Add(time.Hour)},
-		reset:   bijou.Reset{TokenHash: fmt.Sprintf("link-%d", n), Account: a.ID, Expires: noon.Add(time.Hour)},
+		session:  bijou.MemberSession{ID: bijou.SignInID(fmt.Sprintf("sgn_%d", n)), TokenHash: fmt.Sprintf("token-%d", n), Account: a.ID, Profile: p.ID, Created: noon, Expires: noon.Add(time.Hour)},
+		identity: bijou.Identity{Issuer: "https://id.example.org", Subject: fmt.Sprint(n)}, others: bijou.Identity{Issuer: "https://id.example.org", Subject: fmt.Sprintf("other-%d", n)},
+		other: bijou.Account{ID: bijou.AccountID(fmt.Sprintf("acc_other%d", n)), Email: fmt.Sprintf("other%d@example.org", n), Created: noon},
+		reset: bijou.Reset{TokenHash: fmt.Sprintf("link-%d", n), Account: a.ID, Expires: noon.Add(time.Hour)},
 	}
 }
 
@@ -106,6 +116,10 @@ func TestWhatAMemberDidOutlivesAKill(t *testing.T) {
 				t.Fatal(err)
 			}
 			check(t, "list", m.AddToList(t.Context(), who.entry))
+			check(t, "connect", m.Connect(t.Context(), who.account.ID, who.identity))
+			if err := m.CreateIdentified(t.Context(), who.other, who.others); err != nil && !errors.Is(err, bijou.Conflict) {
+				t.Fatal(err)
+			}
 			check(t, "set password", m.SetPassword(t.Context(), who.account.ID, "new hash", ""))
 			check(t, "set PIN", m.SetPIN(t.Context(), who.account.ID, "PIN"))
 			check(t, "request reset", m.RequestReset(t.Context(), who.wish))
@@ -125,6 +139,11 @@ func TestWhatAMemberDidOutlivesAKill(t *testing.T) {
 			pin, pinErr := m.PIN(t.Context(), who.account.ID)
 			reset, resetErr := m.Reset(t.Context(), who.reset.TokenHash, noon)
 			session, sessionErr := m.Session(t.Context(), who.session.TokenHash+"-new", noon)
+			identified, identifiedErr := m.Identified(t.Context(), who.identity)
+			other, otherErr := m.Identified(t.Context(), who.others)
+			if err := errors.Join(identifiedErr, otherErr); err != nil || identified != who.account || other != who.other {
+				t.Errorf("member %d: identities of %+v and %+v (%v)", n, identified, other, err)
+			}
 			if err := errors.Join(err, profilesErr, listErr, pinErr, resetErr, sessionErr); err != nil || hash != "new hash" || len(profiles) != 1 ||
 				len(list.Entries) != 1 || pin != "PIN" || reset != who.account || session.ID != who.session.ID {
 				t.Errorf("member %d: hash %q, profiles %+v, list %+v, PIN %q, reset of %+v, session %+v (%v)", n, hash, profiles, list, pin, reset, session, err)

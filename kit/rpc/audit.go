@@ -98,7 +98,7 @@ func (a *auditing) refused(req *http.Request, err error) error {
 
 func (a *auditing) action(req *http.Request, in reflect.Value) bijou.Action {
 	c := bijou.CallerOf(req.Context())
-	return bijou.Action{Operator: c.Operator, Name: c.OperatorName, Role: c.Role, Address: c.Address, Method: a.route.Pattern(), On: a.on(req, in)}
+	return bijou.Action{Operator: c.Operator, Name: c.OperatorName, Role: c.Role, Address: c.Client, Method: a.route.Pattern(), On: a.on(req, in)}
 }
 
 // on returns what the action is done to: the parts of the address, and the fields of the body that are tagged audit:"true". A secret travels in

@@ -77,7 +77,7 @@ func vault(a *auditor) http.Handler {
 }
 
 func TestWhatAnOperatorChangesIsNotedBeforeAndAfterAndBeforeTheAnswer(t *testing.T) {
-	ada := `{"operator":"opr_1","operator_name":"ada","role":"operator","account":"acc_1","address":"192.0.2.1"}`
+	ada := `{"operator":"opr_1","operator_name":"ada","role":"operator","account":"acc_1","address":"127.0.0.1","client":"192.0.2.1"}`
 	for name, c := range map[string]struct {
 		verb, body, caller string
 		status             int

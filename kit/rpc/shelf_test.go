@@ -196,7 +196,7 @@ func base(t *testing.T, h http.Handler) string {
 }
 
 // operator is a member who runs the service too, so that no method refuses it.
-var operator = bijou.Caller{Account: "acc_1", Profile: "prf_1", Operator: "opr_1", OperatorName: "ada", Role: bijou.RoleAdministrator, Address: "192.0.2.7"}
+var operator = bijou.Caller{Account: "acc_1", Profile: "prf_1", Operator: "opr_1", OperatorName: "ada", Role: bijou.RoleAdministrator, Address: "127.0.0.1", Client: "192.0.2.7"}
 
 func asOperator() context.Context { return bijou.WithCaller(context.Background(), operator) }
 

@@ -14,13 +14,19 @@ import (
 func (s *Service) Me(ctx context.Context, _ struct{}) (Me, error) {
 	c := bijou.CallerOf(ctx)
 	if c.Account == "" {
-		return Me{Guest: true, SignUp: s.Config.SignUp}, nil
+		return Me{Guest: true, SignUp: s.Config.SignUp, SignOn: s.provider()}, nil
 	}
 	account, err := s.Accounts.Account(ctx, c.Account)
 	if err != nil {
 		return Me{}, err
 	}
-	me := Me{Account: &account, SignUp: s.Config.SignUp}
+	me := Me{Account: &account, SignUp: s.Config.SignUp, SignOn: s.provider()}
+	if me.Password, err = s.hasPassword(ctx, account); err != nil {
+		return Me{}, err
+	}
+	if me.Connected, err = s.connected(ctx, account.ID); err != nil {
+		return Me{}, err
+	}
 	profiles, err := s.Profiles.Profiles(ctx, c.Account)
 	for _, p := range profiles {
 		if p.ID == c.Profile {
@@ -30,7 +36,8 @@ func (s *Service) Me(ctx context.Context, _ struct{}) (Me, error) {
 	return me, err
 }
 
-// confirm asks for the caller's password again. It fails with Denied for a wrong one, and with Exhausted after too many.
+// confirm asks for the caller's password again, or that who has none signed on a moment ago. It fails with Denied for a wrong one, and with Exhausted
+// after too many.
 func (s *Service) confirm(ctx context.Context, password string) (bijou.Account, error) {
 	account, err := s.Accounts.Account(ctx, bijou.CallerOf(ctx).Account)
 	if err != nil {
@@ -40,11 +47,14 @@ func (s *Service) confirm(ctx context.Context, password string) (bijou.Account, 
 	if err != nil {
 		return bijou.Account{}, err
 	}
+	if hash == "" {
+		return account, s.fresh(ctx, account)
+	}
 	key := "member " + string(account.ID)
 	if wait := s.tries.take(key, byMember, s.Now()); wait > 0 {
 		return bijou.Account{}, tooOften("too many wrong passwords", wait)
 	}
-	ok, err := s.verify(ctx, password, hash)
+	ok, err := s.passwords.Verify(ctx, password, hash)
 	if err != nil {
 		return bijou.Account{}, err
 	}
@@ -64,7 +74,7 @@ func (s *Service) ChangePassword(ctx context.Context, in ChangePassword) (struct
 	if err := checkPassword(in.New, account.Email); err != nil {
 		return struct{}{}, err
 	}
-	hash, err := s.hash(ctx, in.New)
+	hash, err := s.passwords.Hash(ctx, in.New)
 	if err != nil {
 		return struct{}{}, err
 	}
@@ -90,6 +100,11 @@ func (s *Service) Export(ctx context.Context, _ struct{}) (Export, error) {
 		return Export{}, err
 	}
 	out.PIN = pin != ""
+	identities, err := s.Accounts.Identities(ctx, id)
+	if err != nil {
+		return Export{}, err
+	}
+	out.Identities = append([]bijou.Identity{}, identities...) // a list, where there is none
 	if out.Sessions, err = s.Accounts.Sessions(ctx, id, out.At); err != nil {
 		return Export{}, err
 	}

@@ -59,6 +59,43 @@ type Me struct {
 	Account *bijou.Account `json:"account,omitempty"`
 	Profile *bijou.Profile `json:"profile,omitempty" doc:"Absent where the profile was deleted: then another is to be chosen."`
 	SignUp  string         `json:"sign_up" enum:"open,closed" doc:"Whether people may make accounts by themselves."`
+
+	SignOn    string `json:"sign_on,omitempty" doc:"Host of the sign-on provider; absent where there is none."`
+	Password  bool   `json:"password,omitempty" doc:"Whether the account has a password. Where it has none, a sign-on of the last ten minutes counts wherever one is asked for."`
+	Connected bool   `json:"connected,omitempty" doc:"Whether the account signs on by the provider."`
+}
+
+// SignOnBegun says where the browser goes.
+type SignOnBegun struct {
+	Address string    `json:"address"`
+	Binding string    `json:"binding" doc:"Keep it in the browser and send it at the end: who was lured to the end alone has none."`
+	Expires time.Time `json:"expires"`
+}
+
+// SignOnCode is what the browser came back with from the sign-on provider.
+type SignOnCode struct {
+	State   string `json:"state" maxLength:"200"`
+	Code    string `json:"code,omitempty" maxLength:"4096"`
+	Error   string `json:"error,omitempty" maxLength:"200" doc:"What the provider says in place of a code."`
+	Binding string `json:"binding" maxLength:"200"`
+}
+
+// SignOnReturn signs on with what the browser came back with.
+type SignOnReturn struct {
+	SignOnCode
+	Cookie bool   `json:"cookie,omitempty" doc:"Set the session as a cookie and leave the token out of the answer: for browsers."`
+	Device string `json:"device,omitempty" maxLength:"80" doc:"What the device calls itself in the list of sign-ins, such as Firefox on Linux."`
+}
+
+// ConnectSignOn connects the account with whom the provider knows.
+type ConnectSignOn struct {
+	SignOnCode
+	Password string `json:"password" maxLength:"1024"`
+}
+
+// DisconnectSignOn ends that.
+type DisconnectSignOn struct {
+	Password string `json:"password" maxLength:"1024"`
 }
 
 // ListedSignIn is a sign-in as its member sees it.
@@ -113,11 +150,12 @@ type Leave struct {
 
 // Export is all that is kept of an account.
 type Export struct {
-	At       time.Time             `json:"at"`
-	Account  bijou.Account         `json:"account"`
-	PIN      bool                  `json:"pin" doc:"Whether a PIN is set. The PIN itself is not kept, nor is the password."`
-	Sessions []bijou.MemberSession `json:"sessions"`
-	Profiles []ExportedProfile     `json:"profiles"`
+	At         time.Time             `json:"at"`
+	Account    bijou.Account         `json:"account"`
+	PIN        bool                  `json:"pin" doc:"Whether a PIN is set. The PIN itself is not kept, nor is the password."`
+	Identities []bijou.Identity      `json:"identities" doc:"By which the member signs on."`
+	Sessions   []bijou.MemberSession `json:"sessions"`
+	Profiles   []ExportedProfile     `json:"profiles"`
 }
 
 // ExportedProfile is all that is kept of a profile.
@@ -243,6 +281,11 @@ var (
 	endSignIn    = rpc.Call[OneSignIn, struct{}]{Verb: "DELETE", Path: "/api/v1/sessions/{id}", Name: "endSession", Summary: "End one sign-in", Needs: rpc.Member}
 	endSignIns   = rpc.Call[EndSignIns, Ended]{Verb: "POST", Path: "/api/v1/sessions/ends", Name: "endSessions", Summary: "End one's sign-ins everywhere, or everywhere else", Needs: rpc.Member}
 
+	beginSignOn      = rpc.Call[struct{}, SignOnBegun]{Verb: "POST", Path: "/api/v1/signons", Name: "beginMemberSignOn", Summary: "Begin to sign on through the provider", Timeout: signOnTime}
+	finishSignOn     = rpc.Call[SignOnReturn, Session]{Verb: "POST", Path: "/api/v1/signons/returns", Name: "finishMemberSignOn", Summary: "Come back from the provider; the first time makes the account", Status: http.StatusCreated, Timeout: signOnTime}
+	connectSignOn    = rpc.Call[ConnectSignOn, struct{}]{Verb: "POST", Path: "/api/v1/account/signons", Name: "connectSignOn", Summary: "Connect one's account with whom the provider knows", Needs: rpc.Member, Timeout: signOnTime}
+	disconnectSignOn = rpc.Call[DisconnectSignOn, struct{}]{Verb: "POST", Path: "/api/v1/account/signons/ends", Name: "disconnectSignOn", Summary: "End that one's account signs on by the provider", Needs: rpc.Member}
+
 	askReset = rpc.Call[AskReset, struct{}]{Verb: "POST", Path: "/api/v1/password-resets", Summary: "Have a link sent by which a forgotten password is set anew"}
 	useReset = rpc.Call[UseReset, Session]{Verb: "POST", Path: "/api/v1/password-resets/uses", Name: "usePasswordReset", Summary: "Set a password by such a link, and sign in", Status: http.StatusCreated}
 
@@ -275,6 +318,9 @@ var (
 	lastPosition = rpc.Call[LastPositionQuery, bijou.Position]{Verb: "GET", Path: "/role/members/positions/{profile}/{title}", Summary: "Where did the profile stop", Needs: rpc.Internal}
 )
 
+// signOnTime is longer than a provider may take twice.
+const signOnTime = 25 * time.Second
+
 // Routes are the room's methods as served.
 func (s *Service) Routes() []rpc.Route {
 	return []rpc.Route{
@@ -284,6 +330,7 @@ func (s *Service) Routes() []rpc.Route {
 		changeProfile.Serve(s.ChangeProfile), removeProfile.Serve(s.RemoveProfile), chooseProfile.Serve(s.ChooseProfile), readList.Serve(s.ReadList),
 		addToList.Serve(s.AddToList), removeFromList.Serve(s.RemoveFromList), positions.Serve(s.Positions), bringPosition.Serve(s.BringPosition),
 		findAccounts.Serve(s.FindAccounts), addAccount.Serve(s.AddAccount), removeAccount.Serve(s.RemoveAccount), makeResetLink.Serve(s.MakeResetLink),
+		beginSignOn.Serve(s.BeginSignOn), finishSignOn.Serve(s.FinishSignOn), connectSignOn.Serve(s.ConnectSignOn), disconnectSignOn.Serve(s.DisconnectSignOn),
 		renewSession.Serve(func(ctx context.Context, in OldToken) (bijou.RenewedToken, error) { return s.Rotate(ctx, in.Token) }),
 		rotate.Serve(func(ctx context.Context, in TokenQuery) (bijou.RenewedToken, error) { return s.Rotate(ctx, in.Token) }),
 		authenticate.Serve(func(ctx context.Context, in TokenQuery) (bijou.Caller, error) { return s.Authenticate(ctx, in.Token) }),

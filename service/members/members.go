@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/kit/trust"
+	"bijou/service/members/signon"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -18,6 +20,7 @@ type Config struct {
 	SessionDays int    `yaml:"session_days" doc:"How long a sign-in lasts, in days."`
 	SignUp      string `yaml:"sign_up" doc:"Whether people may make accounts by themselves: open, or closed, when operators make them (bijou account add)."`
 	Mail        Mail   `yaml:"mail"`
+	OIDC        OIDC   `yaml:"oidc"`
 }
 
 // Mail says how members are written to.
@@ -71,10 +74,11 @@ func (m Mail) Check() error {
 	return fmt.Errorf("security is %q: it must be starttls, tls or none: %w", m.Security, bijou.Invalid)
 }
 
-// AccountStores keep what has to be right at once: accounts, their sign-ins, PINs and reset links.
+// AccountStores keep what has to be right at once: accounts, their sign-ins, identities, PINs and reset links.
 type AccountStores interface {
 	bijou.AccountStore
 	bijou.SessionStore
+	bijou.IdentityStore
 	bijou.PINStore
 	bijou.ResetStore
 }
@@ -93,7 +97,8 @@ type Deps struct {
 	Titles   bijou.Titles   // what can be listed
 	Facts    bijou.LogStore // topic bijou.TopicFacts is read for positions
 	Mail     bijou.Mailer
-	Address  string // that links begin with, such as https://tv.example.org
+	SignOn   *signon.Provider // nil where there is none
+	Address  string           // that links begin with, such as https://tv.example.org
 	Log      *slog.Logger
 	Now      func() time.Time
 	Config   Config
@@ -102,14 +107,14 @@ type Deps struct {
 // Service keeps accounts, and reads the players' facts for positions.
 type Service struct {
 	Deps
-	hashing chan struct{} // a slot for each password that may be hashed at once: each takes 19 MiB
-	tries   *tries
-	wished  chan struct{} // holds one where a reset link was asked for
+	passwords *trust.Passwords
+	tries     *tries
+	wished    chan struct{} // holds one where a reset link was asked for
 }
 
 // New assembles the room.
 func New(d Deps) *Service {
-	return &Service{Deps: d, hashing: make(chan struct{}, 2), tries: newTries(), wished: make(chan struct{}, 1)}
+	return &Service{Deps: d, passwords: trust.NewPasswords(2), tries: newTries(), wished: make(chan struct{}, 1)}
 }
 
 // Run reads facts and sends reset links until ctx ends.

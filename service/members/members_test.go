@@ -20,6 +20,7 @@ import (
 	"bijou/kit/rpc"
 	"bijou/kit/trust"
 	"bijou/service/members"
+	"bijou/service/members/signon"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -36,6 +37,7 @@ type house struct {
 	mail   *post
 	logged *bytes.Buffer
 	now    time.Time
+	signOn *signon.Provider
 }
 
 // shelf is what can be watched.
@@ -88,7 +90,7 @@ func newHouse(t *testing.T) *house {
 // configure opens the room anew.
 func (h *house) configure(c members.Config) {
 	h.Service = members.New(members.Deps{
-		Accounts: h.store, Profiles: h.store, Titles: h.titles, Facts: newLog(1), Mail: h.mail, Address: "http://127.0.0.1:8080",
+		Accounts: h.store, Profiles: h.store, Titles: h.titles, Facts: newLog(1), Mail: h.mail, SignOn: h.signOn, Address: "http://127.0.0.1:8080",
 		Log: slog.New(slog.NewTextHandler(h.logged, nil)), Now: func() time.Time { return h.now }, Config: c,
 	})
 }
@@ -183,6 +185,20 @@ func TestAWrongPasswordAndAnUnknownAddressAreTheSameWords(t *testing.T) {
 	_, unknown := h.SignIn(t.Context(), members.SignIn{Email: "eve@example.org", Password: password})
 	if !errors.Is(wrong, bijou.Denied) || !errors.Is(unknown, bijou.Denied) || wrong.Error() != unknown.Error() {
 		t.Errorf("a wrong password is %q and an unknown address %q, want the same refusal", wrong, unknown)
+	}
+}
+
+func TestAPasswordWhoseHashWasStoredLongAgoStillSignsIn(t *testing.T) {
+	h := newHouse(t)
+	const stored = "$argon2id$v=19$m=19456,t=2,p=1$KmP52zTpjoVbQzDsztSQAw$wqNZ26Hnn5d3aQp8fRX/Uk99SZBlX9NMbVczu9exwF4" // as the first version wrote it
+	if err := h.store.CreateAccount(t.Context(), bijou.Account{ID: "acc_1", Email: "ada@example.org", Created: begin}, stored); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := h.SignIn(t.Context(), members.SignIn{Email: "ada@example.org", Password: password}); err != nil || s.Account.ID != "acc_1" {
+		t.Errorf("SignIn = %+v, %v; want acc_1", s, err)
+	}
+	if _, err := h.SignIn(t.Context(), members.SignIn{Email: "ada@example.org", Password: "correct Horse"}); !errors.Is(err, bijou.Denied) {
+		t.Errorf("SignIn with another password = %v, want Denied", err)
 	}
 }
 

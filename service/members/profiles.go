@@ -123,7 +123,7 @@ func (s *Service) SetPIN(ctx context.Context, in SetPIN) (struct{}, error) {
 	}
 	hash := ""
 	if in.PIN != "" {
-		if hash, err = s.hash(ctx, in.PIN); err != nil {
+		if hash, err = s.passwords.Hash(ctx, in.PIN); err != nil {
 			return struct{}{}, err
 		}
 	}
@@ -145,7 +145,7 @@ func (s *Service) guard(ctx context.Context, pin string) error {
 	if wait := s.tries.take(key, byPIN, s.Now()); wait > 0 {
 		return tooOften("too many wrong PINs", wait)
 	}
-	ok, err := s.verify(ctx, pin, hash)
+	ok, err := s.passwords.Verify(ctx, pin, hash)
 	if err != nil {
 		return err
 	}

@@ -163,6 +163,17 @@ func refusals() []refusal {
 		{what: "a guarded child", route: "DELETE /api/v1/sessions/{id}", path: "/api/v1/sessions/sgn_none", before: withPIN, who: asChild, status: 403, kind: "denied", words: "a children's profile is watching"},
 		{what: "a guarded child", route: "POST /api/v1/sessions/ends", body: members.EndSignIns{}, before: withPIN, who: asChild, status: 403, kind: "denied", words: "a children's profile is watching"},
 
+		{what: "no provider", route: "POST /api/v1/signons", who: asGuest, status: 404, kind: "not found", words: "there is no sign-on provider here"},
+		{what: "a provider that is down", route: "POST /api/v1/signons", before: providerDown, who: asGuest, status: 503, kind: "unavailable", words: "sign in with a password, or try again later"},
+		{what: "no provider", route: "POST /api/v1/signons/returns", body: members.SignOnReturn{}, who: asGuest, status: 404, kind: "not found", words: "there is no sign-on provider here"},
+		{what: "a sign-on of another browser", route: "POST /api/v1/signons/returns", body: members.SignOnReturn{}, before: withProvider, who: asGuest, status: 401, kind: "denied", words: "not begun in this browser"},
+		{what: "no provider", route: "POST /api/v1/account/signons", body: members.ConnectSignOn{Password: password}, status: 404, kind: "not found", words: "there is no sign-on provider here"},
+		{what: "a wrong password", route: "POST /api/v1/account/signons", body: members.ConnectSignOn{Password: "wrong password"}, before: withProvider, status: 403, kind: "denied", words: "the password is wrong"},
+		{what: "a sign-on of another browser", route: "POST /api/v1/account/signons", body: members.ConnectSignOn{Password: password}, before: withProvider, status: 403, kind: "denied", words: "not begun in this browser"},
+		{what: "no provider", route: "POST /api/v1/account/signons/ends", body: members.DisconnectSignOn{Password: password}, status: 404, kind: "not found", words: "there is no sign-on provider here"},
+		{what: "a wrong password", route: "POST /api/v1/account/signons/ends", body: members.DisconnectSignOn{Password: "wrong password"}, before: withProvider, status: 403, kind: "denied", words: "the password is wrong"},
+		{what: "an account that is not connected", route: "POST /api/v1/account/signons/ends", body: members.DisconnectSignOn{Password: password}, before: withProvider, status: 404, kind: "not found", words: "is not connected with 127.0.0.1:"},
+
 		{what: "no address", route: "POST /api/v1/password-resets", body: members.AskReset{Email: "ada"}, who: asGuest, status: 400, kind: "invalid", words: "is not an e-mail address"},
 		{what: "too many wishes", route: "POST /api/v1/password-resets", body: members.AskReset{Email: "ada@example.org"}, who: asGuest, before: often(3, "POST", "/api/v1/password-resets", members.AskReset{Email: "ada@example.org"}, asGuest), status: 429, kind: "exhausted", words: "too many links were asked for: try again in 10 minutes"},
 		{what: "too many wishes for an unknown address", route: "POST /api/v1/password-resets", body: members.AskReset{Email: "eve@example.org"}, who: asGuest, before: often(3, "POST", "/api/v1/password-resets", members.AskReset{Email: "eve@example.org"}, asGuest), status: 429, kind: "exhausted", words: "too many links were asked for: try again in 10 minutes"},

@@ -145,7 +145,7 @@ func (s *Service) UseReset(ctx context.Context, in UseReset) (Session, error) {
 	if err := checkPassword(in.Password, account.Email); err != nil {
 		return Session{}, err
 	}
-	hash, err := s.hash(ctx, in.Password)
+	hash, err := s.passwords.Hash(ctx, in.Password)
 	if err != nil {
 		return Session{}, err
 	}

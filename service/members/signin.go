@@ -62,7 +62,7 @@ func mailable(typed string) (string, error) {
 
 // create makes the account of an address, as it was typed and as it is found by.
 func (s *Service) create(ctx context.Context, typed, email, password string) (bijou.Account, error) {
-	hash, err := s.hash(ctx, password)
+	hash, err := s.passwords.Hash(ctx, password)
 	if err != nil {
 		return bijou.Account{}, err
 	}
@@ -82,9 +82,9 @@ func (s *Service) SignIn(ctx context.Context, in SignIn) (Session, error) {
 		return Session{}, err
 	}
 	account, hash, err := s.Accounts.Credentials(ctx, email)
-	unknown := errors.Is(err, bijou.NotFound)
+	unknown := errors.Is(err, bijou.NotFound) || err == nil && hash == "" // who has no password signs on by the provider
 	if unknown {
-		hash = nobodysHash
+		hash = trust.NobodysHash
 	} else if err != nil {
 		return Session{}, err
 	}
@@ -92,7 +92,7 @@ func (s *Service) SignIn(ctx context.Context, in SignIn) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	ok, err := s.verify(ctx, in.Password, hash)
+	ok, err := s.passwords.Verify(ctx, in.Password, hash)
 	if err != nil {
 		return Session{}, err
 	}

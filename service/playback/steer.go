@@ -69,7 +69,7 @@ func (s *Service) routes(ctx context.Context, token string, g bijou.Grant) (bijo
 }
 
 func (s *Service) decide(ctx context.Context, g bijou.Grant) (bijou.Decision, error) {
-	client, err := netip.ParseAddr(bijou.CallerOf(ctx).Address)
+	client, err := netip.ParseAddr(bijou.CallerOf(ctx).Client)
 	if err != nil {
 		client = netip.Addr{} // nobody knows where the viewer is
 	}

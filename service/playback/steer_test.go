@@ -18,7 +18,7 @@ import (
 func TestSteeringIsAskedForTheViewersPlaceAndItsAnswerIsInTheManifests(t *testing.T) {
 	s, w := newRoom(t, nil)
 	play := mustStart(t, s)
-	viewer := bijou.Caller{Address: "203.0.113.9", Host: "[2001:db8::1]"}
+	viewer := bijou.Caller{Address: "192.0.2.1", Client: "203.0.113.9", Host: "[2001:db8::1]"}
 	body, err := s.HLS(as(viewer), playback.Manifest{Grant: play.Grant})
 	if err != nil {
 		t.Fatal(err)

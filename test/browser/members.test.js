@@ -5,8 +5,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { accessible } from './harness/accessible.js';
-import { launch, open, signIn, signUp } from './harness/browser.js';
+import { launch, leave, open, playedTo, signIn, signUp, watch } from './harness/browser.js';
 import { makeLibrary } from './harness/library.js';
+import { Provider } from './harness/provider.js';
 import { Service } from './harness/service.js';
 
 describe('members', { timeout: 300_000 }, () => {
@@ -227,6 +228,103 @@ describe('members', { timeout: 300_000 }, () => {
     assert.match(await service.command('account', 'list'), /No accounts/);
     page.clean(/status 403|status of 403/);
     phone.clean();
+  });
+
+  /** knownBy has the service know a provider. */
+  async function knownBy(provider) {
+    await serve();
+    await service.end();
+    Object.assign(service.settings, { address: service.address, 'members.oidc.issuer': provider.issuer, 'members.oidc.client_id': 'bijou' });
+    await service.start();
+    return `Continue with ${new URL(provider.issuer).host}`;
+  }
+
+  test('whoever signs on through a provider is a member from then on, and keeps the place in the film', async () => {
+    const provider = await Provider.open();
+    try {
+      const name = await knownBy(provider);
+      provider.claims = { email: 'grace@example.org', email_verified: true, sub: '0815' };
+      const page = await open(await browser.newContext(), service.address);
+      await watch(page);
+      await playedTo(page, 3);
+      await leave(page);
+      await page.getByRole('link', { name: 'The Clock', exact: true }).click();
+      const title = page.url();
+      await page.getByRole('link', { name: 'Sign in' }).click();
+      await page.getByRole('button', { name }).waitFor();
+      await fits(page, 'sign-in with a provider');
+      await page.getByRole('button', { name }).click();
+      await page.getByRole('link', { name: 'Watching: grace' }).waitFor();
+      assert.equal(page.url(), title, 'where the sign-on led back to');
+      await page.getByRole('link', { name: 'Bijou, all films' }).click();
+      await page.getByRole('link', { name: 'Continue The Clock' }).waitFor();
+
+      // Another browser finds the same account, with the place. Nothing there asks for a password, which the account does not have.
+      provider.claims = { email: 'grace.hopper@example.org', email_verified: true, sub: '0815' };
+      const other = await open(await browser.newContext(), service.address + '/sign-in');
+      await other.getByRole('button', { name }).click();
+      await other.getByRole('link', { name: 'Continue The Clock' }).waitFor();
+      assert.match(await service.command('account', 'list'), /grace@example\.org/);
+      await other.getByRole('link', { name: 'Account' }).click();
+      await other.getByText('You have none, and sign on by', { exact: false }).waitFor();
+      await fits(other, 'account without a password');
+      other.once('dialog', (d) => d.accept());
+      await other.getByRole('button', { name: 'Delete the account' }).click();
+      await other.getByRole('link', { name: 'Sign up' }).waitFor();
+      assert.match(await service.command('account', 'list'), /No accounts/);
+      page.clean();
+      other.clean();
+    } finally {
+      await provider.close();
+    }
+  });
+
+  test('a member with a password connects the provider, and signs in by the password while that is down', async () => {
+    const provider = await Provider.open();
+    try {
+      const name = await knownBy(provider);
+      const page = await open(await browser.newContext(), service.address);
+      const who = await signUp(page);
+      provider.claims = { email: who.email, email_verified: true };
+      await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+      await page.getByRole('link', { name: 'Sign in' }).click();
+      await page.getByRole('button', { name }).click();
+      await page.getByText('sign in with its password, then connect', { exact: false }).waitFor();
+      await fits(page, 'sign-on refused');
+      await page.getByRole('link', { name: 'Back to the sign-in' }).click();
+      await signIn(page, who);
+      await page.getByRole('link', { name: 'Account' }).click();
+      await page.getByRole('button', { name: /^Connect / }).click();
+      await page.getByRole('heading', { name: 'Connect your account' }).waitFor();
+      await fits(page, 'connect');
+      await page.getByLabel('Your password').fill('wrong password');
+      await page.getByRole('button', { name: 'Connect', exact: true }).click();
+      await page.getByText('The password is wrong', { exact: false }).waitFor();
+      await page.getByLabel('Your password').fill(who.password);
+      await page.getByRole('button', { name: 'Connect', exact: true }).click();
+      await page.locator('#sign-on-password').waitFor();
+      await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+      await page.getByRole('link', { name: 'Sign in' }).click();
+      await page.getByRole('button', { name }).click();
+      await page.getByRole('link', { name: 'Account' }).click();
+      await page.locator('#sign-on-password').fill(who.password);
+      await page.getByRole('button', { name: 'Disconnect' }).click();
+      await page.getByRole('button', { name: /^Connect / }).waitFor();
+
+      // Whoever is lured to the end of another's sign-on is not signed in.
+      await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+      await page.goto(service.address + '/signed-on?state=x&code=y');
+      await page.getByText('This sign-on was not begun in this browser', { exact: false }).waitFor();
+      await provider.close();
+      await service.restart();
+      await page.goto(service.address + '/sign-in');
+      await page.getByRole('button', { name }).click();
+      await page.getByText('sign in with a password, or try again later', { exact: false }).waitFor();
+      await signIn(page, who);
+      page.clean(/status (409|403|401|503)|status of (409|403|401|503)/);
+    } finally {
+      await provider.close();
+    }
   });
 
   test('a service that is closed to strangers says so, and its operator lets people in', async () => {

@@ -163,12 +163,13 @@ describe('operate', { timeout: 120_000 }, () => {
       await ada.goto(service.address + '/operate/signed-on?state=x&code=y');
       await ada.getByText('This sign-on was not begun in this browser', { exact: false }).waitFor();
       await ada.goto(service.address + '/operate');
+      await button.waitFor(); // what the page asks is answered before the service goes
 
       await provider.close();
       await service.restart();
       await ada.goto(service.address + '/operate');
       await button.click();
-      await ada.getByText('sign in with name and password, or try again later', { exact: false }).waitFor();
+      await ada.getByText('sign in with a password, or try again later', { exact: false }).waitFor();
       ada.clean(/status 401|status of 401|status 503|status of 503/);
       const root = await visit(await service.first);
       await root.getByLabel('Your name').fill('root');

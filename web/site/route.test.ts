@@ -9,6 +9,7 @@ test.each([
   ['/sign-up/', { name: 'sign-up' }],
   ['/forgot-password', { name: 'forgot-password' }],
   ['/reset-password', { name: 'reset-password' }],
+  ['/signed-on', { name: 'signed-on' }],
   ['/profiles', { name: 'profiles' }],
   ['/account/', { name: 'account' }],
   ['/account/x', { name: 'missing' }],

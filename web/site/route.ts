@@ -1,7 +1,7 @@
 // Which page an address shows.
 
 /** Pages whose address is their name. */
-const plain = ['sign-in', 'sign-up', 'forgot-password', 'reset-password', 'profiles', 'account'] as const;
+const plain = ['sign-in', 'sign-up', 'forgot-password', 'reset-password', 'signed-on', 'profiles', 'account'] as const;
 
 export type Page =
   | { name: 'home' }

@@ -4,6 +4,9 @@ import { answer, Away, client, type Me, type Profile } from './api/client';
 import { deviceName } from './device';
 import { settle } from './player/outbox';
 import { forgetGuestPlaces, guestPlaces, type Place } from './positions';
+import { returnPath } from './route';
+import { go } from './router.svelte';
+import type { Code } from './signon';
 import { storage } from './storage';
 
 let me = $state<Me | undefined>();
@@ -107,6 +110,18 @@ export async function signUp(email: string, password: string): Promise<void> {
   await bringPlaces();
 }
 
+/** signOn opens a session with what the browser came back with from the sign-on provider. It throws Refused or Away. */
+export async function signOn(code: Code): Promise<void> {
+  become(await answer(client.POST('/api/v1/signons/returns', { body: { ...code, ...browser() } })));
+  await bringPlaces();
+}
+
+/** goOn leads who has just signed in back to where the search says, by way of the profiles where there are several. It throws Refused or Away. */
+export async function goOn(search: string): Promise<void> {
+  const { profiles } = await answer(client.GET('/api/v1/profiles'));
+  go(profiles.length > 1 ? '/profiles' : returnPath(search), { replace: true });
+}
+
 /** resetPassword sets a password by a link's token and opens a session. It throws Refused or Away. */
 export async function resetPassword(token: string, password: string): Promise<void> {
   become(await answer(client.POST('/api/v1/password-resets/uses', { body: { token, password, ...browser() } })));
@@ -123,7 +138,7 @@ export async function signOut(): Promise<void> {
 export function signedOut(): void {
   latest.clear();
   turns++;
-  me = { guest: true, sign_up: me?.sign_up ?? 'open' };
+  me = { guest: true, ...offers() };
   asked = undefined;
 }
 
@@ -144,9 +159,12 @@ export function noteProfile(profile: Profile | undefined): void {
   me = profile ? { ...rest, profile } : rest;
 }
 
+/** offers are what the service says to everybody. */
+const offers = () => ({ sign_up: me?.sign_up ?? ('open' as const), ...(me?.sign_on ? { sign_on: me.sign_on } : {}) });
+
 function become(s: Required<Pick<Me, 'account' | 'profile'>>): void {
   turns++;
-  me = { guest: false, sign_up: me?.sign_up ?? 'open', account: s.account, profile: s.profile };
+  me = { guest: false, ...offers(), account: s.account, profile: s.profile };
 }
 
 // bringPlaces hands over what was watched as a guest. What the service refuses, such as a title that is gone, is of no more use here;

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -302,14 +301,7 @@ func (s *Service) AuthenticateOperator(ctx context.Context, token string, kind b
 // issuerOf returns the host of the provider through which the operator signs on.
 func issuerOf(o bijou.Operator) string {
 	issuer, _, _ := strings.Cut(o.SignOn, " ")
-	return hostOf(issuer)
-}
-
-func hostOf(address string) string {
-	if u, err := url.Parse(address); err == nil {
-		return u.Host
-	}
-	return address
+	return signon.HostOf(issuer)
 }
 
 func (s *Service) cookie(value string, expires time.Time) *http.Cookie {

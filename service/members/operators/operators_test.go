@@ -371,7 +371,7 @@ func bySecret(ended, live string) []refusal {
 func TestSignInsArePartOfTheAuditLogAndSecretsAreNot(t *testing.T) {
 	h := newHouse(t)
 	ada, session := h.add("ada", bijou.RoleAdministrator)
-	h.ask(bijou.Caller{Address: "192.0.2.7"}, "POST /api/v1/operate/session", `{"name":"ada","password":"wrong s3cret"}`)
+	h.ask(bijou.Caller{Address: "127.0.0.1", Client: "192.0.2.7"}, "POST /api/v1/operate/session", `{"name":"ada","password":"wrong s3cret"}`)
 	h.ask(bijou.Caller{}, "POST /api/v1/operate/session", `{"name":"nobody","password":"wrong s3cret"}`)
 	h.want(bijou.Caller{}, "POST /api/v1/operate/session", fmt.Sprintf(`{"name":"ada","password":%q}`, password), 201, nil)
 	var token operators.ProgramToken
@@ -417,7 +417,7 @@ func TestManyWrongPasswordsEndTheTriesAndDoNotFillTheLog(t *testing.T) {
 	h.add("ada", bijou.RoleAdministrator)
 	before := len(h.log())
 	try := func(address, name, password string) int {
-		res, _ := h.ask(bijou.Caller{Address: address}, "POST /api/v1/operate/session", fmt.Sprintf(`{"name":%q,"password":%q}`, name, password))
+		res, _ := h.ask(bijou.Caller{Address: "127.0.0.1", Client: address}, "POST /api/v1/operate/session", fmt.Sprintf(`{"name":%q,"password":%q}`, name, password))
 		return res.StatusCode
 	}
 	for n := range 10 {
@@ -452,7 +452,7 @@ func TestManyTriesAtOnceAreAsManyAsOneAfterAnother(t *testing.T) {
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
-			switch res, _ := h.ask(bijou.Caller{Address: "192.0.2.1"}, "POST /api/v1/operate/session", `{"name":"ada","password":"wrong"}`); res.StatusCode {
+			switch res, _ := h.ask(bijou.Caller{Address: "127.0.0.1", Client: "192.0.2.1"}, "POST /api/v1/operate/session", `{"name":"ada","password":"wrong"}`); res.StatusCode {
 			case http.StatusUnauthorized:
 				wrong.Add(1)
 			case http.StatusTooManyRequests:

@@ -25,7 +25,7 @@ func (s *Service) Who(ctx context.Context, _ struct{}) (OperatorMe, error) {
 	c := bijou.CallerOf(ctx)
 	me := OperatorMe{Name: c.OperatorName, Role: c.Role}
 	if s.SignOn != nil {
-		me.SignOn = hostOf(s.SignOn.Config.Issuer)
+		me.SignOn = signon.HostOf(s.SignOn.Config.Issuer)
 	}
 	n, err := s.administrators(ctx)
 	me.First = n == 0
@@ -35,7 +35,7 @@ func (s *Service) Who(ctx context.Context, _ struct{}) (OperatorMe, error) {
 // SignIn opens a session. It fails with Denied, in the same words and after the same work, for an unknown name and a wrong password, and with
 // Exhausted after many wrong ones.
 func (s *Service) SignIn(ctx context.Context, in OperatorSignIn) (OperatorSession, error) {
-	name, address := strings.ToLower(strings.TrimSpace(in.Name)), bijou.CallerOf(ctx).Address
+	name, address := strings.ToLower(strings.TrimSpace(in.Name)), bijou.CallerOf(ctx).Client
 	if err := s.attempts.begin(name, address, s.Now()); err != nil {
 		return OperatorSession{}, err
 	}
@@ -97,7 +97,7 @@ const (
 )
 
 func (s *Service) action(ctx context.Context, method string, o bijou.Operator) bijou.Action {
-	return bijou.Action{Operator: o.ID, Name: o.Name, Role: o.Role, Address: bijou.CallerOf(ctx).Address, Method: method}
+	return bijou.Action{Operator: o.ID, Name: o.Name, Role: o.Role, Address: bijou.CallerOf(ctx).Client, Method: method}
 }
 
 // open notes the sign-in and opens a session.

@@ -31,7 +31,7 @@ func (h *house) signOn(p *harness.Provider) (int, operators.OperatorSession, str
 	var started operators.SignOnStarted
 	h.want(bijou.Caller{}, "POST /api/v1/operate/signons", "", 200, &started)
 	state, code := p.Authorize(started.Address)
-	res, text := h.ask(bijou.Caller{Address: "192.0.2.7"}, "POST /api/v1/operate/signons/returns", fmt.Sprintf(`{"state":%q,"code":%q,"binding":%q}`, state, code, started.Binding))
+	res, text := h.ask(bijou.Caller{Address: "127.0.0.1", Client: "192.0.2.7"}, "POST /api/v1/operate/signons/returns", fmt.Sprintf(`{"state":%q,"code":%q,"binding":%q}`, state, code, started.Binding))
 	var s operators.OperatorSession
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		h.t.Fatal(err)
@@ -114,7 +114,7 @@ func TestPasswordsGoOnWhereTheProviderIsDown(t *testing.T) {
 	h.add("root", bijou.RoleAdministrator)
 	p.Down = true
 	res, text := h.ask(bijou.Caller{}, "POST /api/v1/operate/signons", "")
-	if res.StatusCode != 503 || !strings.Contains(text, "does not answer as it should") || !strings.Contains(text, "sign in with name and password") {
+	if res.StatusCode != 503 || !strings.Contains(text, "does not answer as it should") || !strings.Contains(text, "sign in with a password") {
 		t.Errorf("sign-on: %d %s, want 503 and what to do", res.StatusCode, text)
 	}
 	h.want(bijou.Caller{}, "POST /api/v1/operate/session", fmt.Sprintf(`{"name":"root","password":%q}`, password), 201, nil)

@@ -60,6 +60,14 @@ func loopback(host string) bool {
 	return host == "localhost" || host == "127.0.0.1" || host == "::1"
 }
 
+// HostOf is what people call the provider that has the address: its host.
+func HostOf(issuer string) string {
+	if u, err := url.Parse(issuer); err == nil {
+		return u.Host
+	}
+	return issuer
+}
+
 // Deps are what a Provider works with.
 type Deps struct {
 	Config   Config
@@ -183,7 +191,7 @@ func (p *Provider) provider(ctx context.Context) (*oidc.Provider, error) {
 }
 
 func (p *Provider) away(err error) error {
-	return fmt.Errorf("the sign-on provider %s does not answer as it should (%s): sign in with name and password, or try again later: %w",
+	return fmt.Errorf("the sign-on provider %s does not answer as it should (%s): sign in with a password, or try again later: %w",
 		p.Config.Issuer, oneLine(err), bijou.Unavailable)
 }
 

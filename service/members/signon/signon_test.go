@@ -152,7 +152,7 @@ func TestAProviderThatIsDownIsNamedAndTriedAgain(t *testing.T) {
 	s := client(p)
 	p.Down = true
 	_, err := s.Start(t.Context())
-	if !errors.Is(err, bijou.Unavailable) || !strings.Contains(err.Error(), p.URL) || !strings.Contains(err.Error(), "sign in with name and password") || strings.Contains(err.Error(), "\n") {
+	if !errors.Is(err, bijou.Unavailable) || !strings.Contains(err.Error(), p.URL) || !strings.Contains(err.Error(), "sign in with a password") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("start: got %v, want Unavailable with the provider's address and what to do", err)
 	}
 	p.Down = false

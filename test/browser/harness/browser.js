@@ -42,8 +42,6 @@ export async function open(context, address) {
   });
 }
 
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
 /** place returns where the film is, in seconds. */
 export const place = (page) => page.evaluate(() => document.querySelector('video').currentTime);
 

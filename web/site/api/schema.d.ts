@@ -72,6 +72,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/account/signons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Connect one's account with whom the provider knows */
+        post: operations["connectSignOn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/signons/ends": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End that one's account signs on by the provider */
+        post: operations["disconnectSignOn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/accounts": {
         parameters: {
             query?: never;
@@ -880,6 +914,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/signons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin to sign on through the provider */
+        post: operations["beginMemberSignOn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signons/returns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Come back from the provider; the first time makes the account */
+        post: operations["finishMemberSignOn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studio/sources": {
         parameters: {
             query?: never;
@@ -1251,6 +1319,14 @@ export interface components {
             pin?: string;
             profile: string;
         };
+        ConnectSignOn: {
+            binding: string;
+            code?: string;
+            /** @description What the provider says in place of a code. */
+            error?: string;
+            password: string;
+            state: string;
+        };
         Decision: {
             /** Format: date-time */
             at: string;
@@ -1258,6 +1334,9 @@ export interface components {
             left?: components["schemas"]["Place"][];
             places: components["schemas"]["Place"][];
             viewing: components["schemas"]["Viewing"];
+        };
+        DisconnectSignOn: {
+            password: string;
         };
         EditTitleBody: {
             credit?: string;
@@ -1290,6 +1369,8 @@ export interface components {
             account: components["schemas"]["Account"];
             /** Format: date-time */
             at: string;
+            /** @description By which the member signs on. */
+            identities: components["schemas"]["Identity"][];
             /** @description Whether a PIN is set. The PIN itself is not kept, nor is the password. */
             pin: boolean;
             profiles: components["schemas"]["ExportedProfile"][];
@@ -1368,6 +1449,12 @@ export interface components {
             figures: components["schemas"]["PulseFigures"];
             /** @description Title, appliance, zone or player; empty where players did not say, * for the rest. */
             value: string;
+        };
+        Identity: {
+            /** @description Address of the provider. */
+            issuer: string;
+            /** @description What the provider calls the member, which never changes. */
+            subject: string;
         };
         Invitation: {
             /** Format: date-time */
@@ -1449,9 +1536,15 @@ export interface components {
         };
         Me: {
             account?: components["schemas"]["Account"];
+            /** @description Whether the account signs on by the provider. */
+            connected?: boolean;
             guest: boolean;
+            /** @description Whether the account has a password. Where it has none, a sign-on of the last ten minutes counts wherever one is asked for. */
+            password?: boolean;
             /** @description Absent where the profile was deleted: then another is to be chosen. */
             profile?: components["schemas"]["Profile"];
+            /** @description Host of the sign-on provider; absent where there is none. */
+            sign_on?: string;
             /**
              * @description Whether people may make accounts by themselves.
              * @enum {string}
@@ -1475,6 +1568,17 @@ export interface components {
              * @description When it was last used, to a quarter of an hour.
              */
             seen: string;
+        };
+        MembersSignOnReturn: {
+            binding: string;
+            code?: string;
+            /** @description Set the session as a cookie and leave the token out of the answer: for browsers. */
+            cookie?: boolean;
+            /** @description What the device calls itself in the list of sign-ins, such as Firefox on Linux. */
+            device?: string;
+            /** @description What the provider says in place of a code. */
+            error?: string;
+            state: string;
         };
         NewOperator: {
             /** @description To sign in with: letters, digits and . - _ @ +. */
@@ -1556,6 +1660,13 @@ export interface components {
             /** @description What it is for. */
             note?: string;
             operator: string;
+        };
+        OperatorsSignOnReturn: {
+            binding: string;
+            code?: string;
+            /** @description What the provider says in place of a code. */
+            error?: string;
+            state: string;
         };
         Place: {
             address: string;
@@ -1878,12 +1989,12 @@ export interface components {
         SignInList: {
             sessions: components["schemas"]["ListedSignIn"][];
         };
-        SignOnReturn: {
+        SignOnBegun: {
+            address: string;
+            /** @description Keep it in the browser and send it at the end: who was lured to the end alone has none. */
             binding: string;
-            code?: string;
-            /** @description What the provider says in place of a code. */
-            error?: string;
-            state: string;
+            /** Format: date-time */
+            expires: string;
         };
         SignOnStarted: {
             address: string;
@@ -2132,6 +2243,52 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["SetPIN"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    connectSignOn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConnectSignOn"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    disconnectSignOn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DisconnectSignOn"];
             };
         };
         responses: {
@@ -2731,7 +2888,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["SignOnReturn"];
+                "application/json": components["schemas"]["OperatorsSignOnReturn"];
             };
         };
         responses: {
@@ -3485,6 +3642,52 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    beginMemberSignOn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignOnBegun"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    finishMemberSignOn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MembersSignOnReturn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
             };
             default: components["responses"]["Problem"];
         };

@@ -2,6 +2,7 @@
 
 import { answer, client, type OperatorMe } from '../api/client';
 import { go } from '../router.svelte';
+import { codeOf } from '../signon';
 
 let me = $state<OperatorMe | undefined>();
 
@@ -51,11 +52,9 @@ export async function beginSignOn(): Promise<void> {
 
 /** finishSignOn opens a session with what the browser came back with. It throws Refused or Away. */
 export async function finishSignOn(search: string): Promise<void> {
-  const got = new URLSearchParams(search);
   const binding = sessionStorage.getItem(bindingKey) ?? '';
   sessionStorage.removeItem(bindingKey);
-  const body = { state: got.get('state') ?? '', code: got.get('code') ?? '', error: got.get('error') ?? '', binding };
-  await answer(client.POST('/api/v1/operate/signons/returns', { body }));
+  await answer(client.POST('/api/v1/operate/signons/returns', { body: codeOf(search, binding) }));
   await who();
 }
 
