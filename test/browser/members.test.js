@@ -255,7 +255,7 @@ describe('members', { timeout: 300_000 }, () => {
       await fits(page, 'sign-in with a provider');
       await page.getByRole('button', { name }).click();
       await page.getByRole('link', { name: 'Watching: grace' }).waitFor();
-      assert.equal(page.url(), title, 'where the sign-on led back to');
+      await page.waitForURL(title); // where the sign-on was asked for
       await page.getByRole('link', { name: 'Bijou, all films' }).click();
       await page.getByRole('link', { name: 'Continue The Clock' }).waitFor();
 
