@@ -57,9 +57,9 @@ test-failover: build ## Three players and the site, each with the box that serve
 test-api: build ## The whole interface fuzzed by its OpenAPI document, as guest, member and operator (two minutes)
 	go run ./test/api -bijou $(BIJOU) -schemathesis "$$(dist/schemathesis)" $(ARGS)
 
-test-facts: build ## A million facts from 200 simulated players, the service killed ten times meanwhile (three minutes)
+test-facts: build ## A million facts from 200 simulated players, and viewers counted as in a recount, the service killed ten times meanwhile (three minutes)
 	@dist/need ffmpeg
-	BIJOU=$(CURDIR)/$(BIJOU) go test ./test/system -count=1 -timeout 15m -run TestEveryAcknowledgedFact -v -args -facts.total=1000000 -facts.kills=10
+	BIJOU=$(CURDIR)/$(BIJOU) go test ./test/system -count=1 -timeout 15m -run 'TestEveryAcknowledgedFact|CountsViewers' -v -args -facts.total=1000000 -facts.kills=10
 
 bench: build ## Measure, and write the figures to docs/measurements
 	@dist/need ffmpeg nginx wrk taskset=util-linux curl
