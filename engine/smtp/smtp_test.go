@@ -239,11 +239,14 @@ func TestWhatAServerRefusesIsToldByItsKind(t *testing.T) {
 }
 
 func TestAServerThatIsAwayOrNoServerAtAllIsUnavailable(t *testing.T) {
-	s, o := start(t, STARTTLS)
-	if err := s.Close(); err != nil {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.Server = smtp.NewServer(s) // closed again by the test's end
+	o := Options{Address: l.Addr().String(), Security: STARTTLS}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
 	wantKind(t, "a server that is away", nil, o, bijou.Unavailable)
 	o.Address = "nowhere"
 	wantKind(t, "no address", nil, o, bijou.Invalid)

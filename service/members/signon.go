@@ -80,7 +80,7 @@ func (s *Service) memberOf(ctx context.Context, who signon.Person) (bijou.Accoun
 	}
 	switch _, _, err := s.Accounts.Credentials(ctx, email); {
 	case err == nil:
-		return account, s.taken(email)
+		return s.sameOrTaken(ctx, x, email)
 	case !errors.Is(err, bijou.NotFound):
 		return account, err
 	}
@@ -92,10 +92,16 @@ func (s *Service) memberOf(ctx context.Context, who signon.Person) (bijou.Accoun
 	if !errors.Is(err, bijou.Conflict) {
 		return account, err
 	}
-	if account, err = s.Accounts.Identified(ctx, x); errors.Is(err, bijou.NotFound) {
+	return s.sameOrTaken(ctx, x, email)
+}
+
+// sameOrTaken returns the account of the same person, who signed on in another window a moment ago, or says that the address is somebody's.
+func (s *Service) sameOrTaken(ctx context.Context, x bijou.Identity, email string) (bijou.Account, error) {
+	account, err := s.Accounts.Identified(ctx, x)
+	if errors.Is(err, bijou.NotFound) {
 		return account, s.taken(email)
 	}
-	return account, err // of the same person, in another window at the same time
+	return account, err
 }
 
 func (s *Service) taken(email string) error {

@@ -235,6 +235,7 @@ func TestAnIdleRoomDoesNothing(t *testing.T) {
 		stop := runs(t, s)
 		l.put(t, 0, told(bijou.FactStart, 1, 0, func(f *bijou.Fact) { f.At = time.Now() }))
 		time.Sleep(5 * time.Minute) // the start is silent and kept
+		synctest.Wait()
 		before, records := asked, len(l.topics[bijou.TopicPulse][0])
 		time.Sleep(48 * time.Hour)
 		synctest.Wait()
