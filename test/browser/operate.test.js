@@ -105,7 +105,7 @@ describe('operate', { timeout: 120_000 }, () => {
   });
 
   test('how viewers fare is seen as it happens, over time, and by what played', async () => {
-    service = await Service.open({ settings: { bundled_films: 'false', appliances: '0' } });
+    service = await Service.open({ settings: { appliances: '0' } });
     const page = await visit(await service.first);
     await page.getByLabel('Your name').fill('root');
     await page.getByLabel('New password').fill(password);
@@ -114,9 +114,11 @@ describe('operate', { timeout: 120_000 }, () => {
     await page.getByText('0 of 7 days known').waitFor();
     await page.getByRole('row', { name: /^in all 0 / }).waitFor();
 
+    const { titles } = await (await fetch(service.address + '/api/v1/titles')).json();
     const fact = (session, seq, kind, more) => ({ kind, session, seq, title: `ttl_${session.at(-1)}`, player: 'test/1', position_ms: 0, ...more });
     const facts = ['ply_1', 'ply_2', 'ply_1x1'].flatMap((s) => [fact(s, 1, 'start'), fact(s, 2, 'first_frame', { duration_ms: 800 })]);
-    facts.push(fact('ply_3', 1, 'start'), fact('ply_3', 2, 'error', { cause: 'manifest' }));
+    const [{ id, name }] = titles;
+    facts.push(fact('ply_3', 1, 'start', { title: id }), fact('ply_3', 2, 'error', { title: id, cause: 'manifest' }));
     const sent = await fetch(`${service.address}/api/v1/facts`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ facts }) });
     assert.equal(sent.status, 202);
     await page.locator('dt:text-is("Failed starts") + dd:text-is("1")').waitFor(); // it comes by itself
@@ -128,6 +130,9 @@ describe('operate', { timeout: 120_000 }, () => {
     await page.getByRole('region', { name: 'Figures over time' }).getByRole('row').nth(1).waitFor();
     assert.equal(await page.getByRole('img').count(), 4, 'charts');
     await look(page, 'pulse');
+    await page.getByRole('combobox', { name: /^by/ }).selectOption('title');
+    await page.getByRole('row', { name: /^ttl_1 / }).waitFor(); // which is in no library
+    await page.getByRole('rowheader', { name, exact: true }).waitFor();
     await page.setViewportSize({ width: 360, height: 740 });
     await look(page, 'pulse-narrow');
     page.clean(/^\b$/);
