@@ -196,6 +196,9 @@ func (c *addCmd) add(ctx context.Context, st *app.Studio, in studio.AddTitle, te
 		}
 	}
 	t, err = st.AddTitle(ctx, in)
+	if errors.Is(err, bijou.Invalid) || errors.Is(err, bijou.Exhausted) {
+		sent = nil // the studio keeps nothing of what it refuses
+	}
 	if st.Running != "" && (errors.Is(err, bijou.Unavailable) || errors.Is(err, context.Canceled)) {
 		return t, fmt.Errorf("%s: see with bijou title list whether %s is there before you add it again: %w", bijou.Sentence(err), studio.FileName(filepath.Base(string(c.Film))), bijou.Unavailable)
 	}

@@ -228,7 +228,7 @@ func (c *Catalog) RemoveTitle(ctx context.Context, id bijou.TitleID) error {
 			return err
 		}
 		if children > 0 {
-			return fmt.Errorf("title %s still holds %d others, its seasons or episodes: remove those first: %w", id, children, bijou.Conflict)
+			return fmt.Errorf("title %s is not empty (seasons or episodes in it: %d): remove those first: %w", id, children, bijou.Conflict)
 		}
 		parent, err := dropTitle(ctx, tx, id)
 		if errors.Is(err, sql.ErrNoRows) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"bijou"
@@ -116,13 +117,20 @@ func (s *Service) Positions(ctx context.Context, in PositionsQuery) (PositionLis
 	return PositionList{Positions: ps}, err
 }
 
-// BringPosition keeps a position that the caller reached as a guest, unless the profile has one of the title: that is the member's own.
+// BringPosition keeps a position that the caller reached as a guest, unless the profile has one of the title: that is the member's own. It fails with
+// NotFound for a title that the caller cannot watch, and with Invalid for a place behind its end.
 func (s *Service) BringPosition(ctx context.Context, in BringPosition) (struct{}, error) {
 	if err := bijou.CheckID(in.Title, bijou.TitlePrefix); err != nil {
 		return struct{}{}, err
 	}
+	if in.RuntimeMS > 0 && in.PositionMS > in.RuntimeMS {
+		return struct{}{}, fmt.Errorf("position_ms is %d, beyond the runtime_ms of %d: %w", in.PositionMS, in.RuntimeMS, bijou.Invalid)
+	}
 	profile, err := watching(ctx)
 	if err != nil {
+		return struct{}{}, err
+	}
+	if _, err := s.Titles.PublishedTitle(ctx, in.Title); err != nil {
 		return struct{}{}, err
 	}
 	_, err = s.Profiles.Position(ctx, profile, in.Title)

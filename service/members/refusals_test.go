@@ -210,6 +210,8 @@ func refusals() []refusal {
 		{what: "what is no identifier", route: "DELETE /api/v1/list/{title}", path: "/api/v1/list/x", status: 400, kind: "invalid", words: "is not an identifier"},
 		{what: "too many at once", route: "GET /api/v1/positions", path: "/api/v1/positions?limit=201", status: 400, kind: "invalid", words: "limit must be at most 200"},
 		{what: "nobody watching", route: "POST /api/v1/positions", body: members.BringPosition{Title: "ttl_1"}, who: asNobody, status: 409, kind: "conflict", words: "choose a profile first"},
+		{what: "a title that is not there", route: "POST /api/v1/positions", body: members.BringPosition{Title: "ttl_gone"}, status: 404, kind: "not found"},
+		{what: "a place behind the end", route: "POST /api/v1/positions", body: members.BringPosition{Title: "ttl_1", PositionMS: 9, RuntimeMS: 5}, status: 400, kind: "invalid", words: "beyond the runtime"},
 		{what: "what is no title", route: "POST /api/v1/positions", body: members.BringPosition{Title: "x"}, status: 400, kind: "invalid", words: "is not an identifier"},
 
 		{what: "a place that is none", route: "GET /api/v1/accounts", path: "/api/v1/accounts?before=x", who: asOperator, status: 400, kind: "invalid", words: "is no page's next"},

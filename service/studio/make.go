@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"path/filepath"
 
 	"bijou"
@@ -157,7 +158,8 @@ func (m *maker) text(ctx context.Context, vtt []byte) (*bijou.TextTrack, error) 
 // posterMoments are the places in the film, in percent, that posters are looked for at: past the titles, and before the end gives itself away.
 var posterMoments = []int64{20, 35, 50, 65}
 
-// poster puts one frame away, the one whose JPEG takes most bytes: black frames, titles and blurs compress best. Where no frame can be had it
+// poster puts one frame away, the one whose JPEG takes most bytes: black frames, titles and blurs compress best. Where there is none of these it is
+// the first picture, which needs no seeking: some films have no other key frame, or no index. Where no frame can be had at all it
 // is left out, as the renditions tell whether the film can be decoded.
 func (m *maker) poster(ctx context.Context, v bijou.VideoStream) (string, error) {
 	film, err := m.film(ctx)
@@ -166,11 +168,15 @@ func (m *maker) poster(ctx context.Context, v bijou.VideoStream) (string, error)
 	}
 	var best string
 	var most int64
-	for i, percent := range posterMoments {
+	var failed error
+	for i, percent := range append(slices.Clone(posterMoments), 0) {
+		if best != "" && percent == 0 {
+			break
+		}
 		target := m.target(fmt.Sprintf("poster-%d.jpg", i))
 		err := m.s.Films.Still(ctx, film, v, m.task.RuntimeMS*percent/100, posterWidth, target)
 		if errors.Is(err, bijou.Invalid) {
-			m.s.Log.Warn("no picture for the poster", "title", m.work.Title, "percent", percent, "error", err)
+			failed = err
 			continue
 		}
 		if err != nil {
@@ -183,9 +189,10 @@ func (m *maker) poster(ctx context.Context, v bijou.VideoStream) (string, error)
 		if info.Size() > most {
 			best, most = target, info.Size()
 		}
-		m.progress(float64(i+1) / float64(len(posterMoments)))
+		m.progress(min(1, float64(i+1)/float64(len(posterMoments))))
 	}
 	if best == "" {
+		m.s.Log.Warn("no picture for the poster", "title", m.work.Title, "error", failed)
 		return "", nil
 	}
 	f, err := os.Open(best)

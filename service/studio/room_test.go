@@ -104,6 +104,18 @@ func TestAPosterThatCannotBeHadIsLeftOut(t *testing.T) {
 	})
 }
 
+func TestWhereNoOtherPictureCanBeHadTheFirstIsThePoster(t *testing.T) {
+	virtual(t, func(t *testing.T, h *house) {
+		h.films.dark, h.films.first = true, true
+		s := h.process(t)
+		start(t, s)
+		title := h.published(t, s, add(t, s, "film.ts", "one key frame"))
+		if a := h.asset(t, title); a.Poster == "" {
+			t.Error("the title has no poster, want the first picture")
+		}
+	})
+}
+
 func TestATextTrackOfTheFilmThatCannotBeReadIsLeftOut(t *testing.T) {
 	virtual(t, func(t *testing.T, h *house) {
 		h.films.on = func(_ context.Context, _, step string) error {
