@@ -213,7 +213,12 @@ func refusals() []refusal {
 		{what: "a title that is not there", route: "POST /api/v1/positions", body: members.BringPosition{Title: "ttl_gone"}, status: 404, kind: "not found"},
 		{what: "a place behind the end", route: "POST /api/v1/positions", body: members.BringPosition{Title: "ttl_1", PositionMS: 9, RuntimeMS: 5}, status: 400, kind: "invalid", words: "beyond the runtime"},
 		{what: "what is no title", route: "POST /api/v1/positions", body: members.BringPosition{Title: "x"}, status: 400, kind: "invalid", words: "is not an identifier"},
+	}
+}
 
+// operatorRefusals are those of the methods by which operators keep accounts.
+func operatorRefusals() []refusal {
+	return []refusal{
 		{what: "a place that is none", route: "GET /api/v1/accounts", path: "/api/v1/accounts?before=x", who: asOperator, status: 400, kind: "invalid", words: "is no page's next"},
 		{what: "a taken address", route: "POST /api/v1/accounts/invitations", body: members.AddAccount{Email: "ada@example.org"}, who: asOperator, status: 409, kind: "conflict", words: "has an account already"},
 		{what: "no address", route: "POST /api/v1/accounts/invitations", body: members.AddAccount{Email: "ada"}, who: asOperator, status: 400, kind: "invalid", words: "is not an e-mail address"},
@@ -240,7 +245,7 @@ func fullList(t *testing.T, p *people) {
 
 func TestEveryRefusalSaysWhyInOneSentenceAndByItsKind(t *testing.T) {
 	all := newPeople(t) // of those before which nothing was done
-	for _, r := range refusals() {
+	for _, r := range append(refusals(), operatorRefusals()...) {
 		p := all
 		if r.before != nil {
 			p = newPeople(t)
@@ -262,7 +267,7 @@ func TestEveryPublicMethodHasItsRefusalsAndAsksForItsRight(t *testing.T) {
 	told := map[string]bool{ // what refuses nothing of its own
 		"GET /api/v1/me": true, "DELETE /api/v1/session": true, "GET /api/v1/sessions": true, "GET /api/v1/profiles": true,
 	}
-	for _, r := range refusals() {
+	for _, r := range append(refusals(), operatorRefusals()...) {
 		told[r.route] = true
 	}
 	p := newPeople(t)
