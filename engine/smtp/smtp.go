@@ -63,8 +63,8 @@ func (s *Sender) Send(ctx context.Context, m bijou.Message) error {
 	if err != nil {
 		return s.failure(ctx, err)
 	}
-	defer conn.Close() // what the server took is its own; a goodbye that fails changes nothing
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer conn.Close()                                          // what the server took is its own; a goodbye that fails changes nothing
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // whoever waits on it hears of that as a failure of their own
 	defer stop()
 	if err := client.SendWithSMTPClient(conn, letter); err != nil {
 		return s.failure(ctx, err)
