@@ -9,7 +9,7 @@ BUILD := go build -buildvcs=auto -trimpath -ldflags='-s -w' -o $(BIJOU) ./cmd/bi
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ARGS ?=
 
-.PHONY: help run build test check bench web web-check test-go test-browser test-failover test-api test-facts test-race bundled openapi clean
+.PHONY: help run build test check bench web web-check test-go test-browser test-failover test-api test-facts test-engines test-race bundled openapi clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,12 +27,16 @@ test: check web-check test-go test-browser ## Set everything up and run all test
 check: ## Format, vet, house rules, static analysis
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'Not formatted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
+	go vet -tags engines ./...
 	go test .
 	$(STATICCHECK) ./...
 
 test-go: build ## Go tests: rooms, engines, contracts, the command line, whole-system tests
 	@dist/need ffmpeg
 	BIJOU=$(CURDIR)/$(BIJOU) go test ./...
+
+test-engines: build ## Each networked engine by its contract suite and under faults, against the real servers
+	BIJOU=$(CURDIR)/$(BIJOU) go test -tags engines -timeout 30m $(ARGS) ./engine/... ./test/system
 
 test-race: ## The same Go tests under the race detector (slow)
 	@dist/need ffmpeg gcc

@@ -49,9 +49,10 @@ func TestEveryAcknowledgedFactIsOnTheLogHoweverOftenTheServiceIsKilled(t *testin
 		ended := make(chan error, 1)
 		viewings := *factsTotal/players/factsOfAViewing*104/100 + 1 // some of which do not start, and have little to tell
 		begin := time.Now()
+		viewersSeed := random.Uint64()
 		go func() {
 			did, err := viewer.Run(context.Background(), viewer.Config{
-				Address: sv.Address, Players: players, Viewings: viewings, Facts: factsOfAViewing, Batch: factsOfAViewing, Seed: random.Uint64(),
+				Address: sv.Address, Players: players, Viewings: viewings, Facts: factsOfAViewing, Batch: factsOfAViewing, Seed: viewersSeed,
 				Acknowledged: func(facts []viewer.Fact) {
 					mu.Lock()
 					defer mu.Unlock()

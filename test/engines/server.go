@@ -1,0 +1,191 @@
+// Package engines starts the real servers that networked engines speak to, on loopback, and breaks them: what an engine's tests, the
+// whole-system tests and the benchmarks run against. The servers are installed by the scripts beside it, into a cache outside the tree.
+package engines
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startTime bounds how long a server may take until it answers.
+const startTime = 3 * time.Minute
+
+// Server is a process that is stopped with the test.
+type Server struct {
+	Address string // host:port that it answers at
+	Dir     string // what it keeps lies here, and its output in the file output
+
+	command func() *exec.Cmd
+	ready   func() error
+	mu      sync.Mutex
+	process *os.Process
+	ended   chan struct{}
+}
+
+// start runs the command as a server and waits until ready returns nil. The command is made anew each time that the server starts.
+func start(t testing.TB, address, dir string, command func() *exec.Cmd, ready func() error) *Server {
+	t.Helper()
+	s := &Server{Address: address, Dir: dir, command: command, ready: ready}
+	t.Cleanup(func() { s.Kill(t) })
+	s.Start(t)
+	return s
+}
+
+// Start starts the server where it does not run, and waits until it answers.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	s.Launch(t)
+	s.Await(t)
+}
+
+// Launch starts the server where it does not run, and does not wait.
+func (s *Server) Launch(t testing.TB) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		return
+	}
+	output, err := os.OpenFile(filepath.Join(s.Dir, "output"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	cmd := s.command()
+	cmd.Stdout, cmd.Stderr = output, output
+	// The server ends with this program, however that ends: the signal comes with the end of the thread that started it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is the test's doing
+			close(ended)
+		}
+	}()
+	if err := <-started; err != nil {
+		t.Fatalf("start %s: %v", cmd.Path, err)
+	}
+	s.process, s.ended = cmd.Process, ended
+}
+
+// Await waits until the server answers.
+func (s *Server) Await(t testing.TB) {
+	t.Helper()
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	var err error
+	for end := time.Now().Add(startTime); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		select {
+		case <-ended:
+			t.Fatalf("the server at %s ended by itself; it said:\n%s", s.Address, s.output())
+		default:
+		}
+		if err = s.ready(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("the server at %s does not answer within %s (%v); it said:\n%s", s.Address, startTime, err, s.output())
+}
+
+// Kill ends the server at once, as a power cut does. What it keeps stays, for another Start.
+func (s *Server) Kill(t testing.TB) { s.end(t, syscall.SIGKILL) }
+
+// Stop asks the server to end, and waits until it has.
+func (s *Server) Stop(t testing.TB) { s.end(t, syscall.SIGTERM) }
+
+func (s *Server) end(t testing.TB, how os.Signal) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return
+	}
+	_ = s.process.Signal(syscall.SIGCONT) // one that is paused would not hear of it
+	_ = s.process.Signal(how)             // one that has ended by itself has no need to be told
+	<-s.ended
+	s.process = nil
+}
+
+// Pause stops the server in its tracks: it neither answers nor hangs up.
+func (s *Server) Pause(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
+func (s *Server) Resume(t testing.TB) { s.signal(t, syscall.SIGCONT) }
+
+func (s *Server) signal(t testing.TB, what os.Signal) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		t.Fatalf("the server at %s does not run", s.Address)
+	}
+	if err := s.process.Signal(what); err != nil {
+		t.Fatalf("signal the server at %s: %v", s.Address, err)
+	}
+}
+
+// output returns the last lines that the server said.
+func (s *Server) output() string {
+	b, err := os.ReadFile(filepath.Join(s.Dir, "output"))
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-30):], []byte("\n")))
+}
+
+// answers tells whether something accepts connections at the address.
+func answers(address string) error {
+	c, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// FreePort returns a port of the host that nobody listens at now.
+func FreePort(t testing.TB, host string) int {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// install runs one of this folder's scripts, which puts a server into the cache once, and returns where that lies.
+func install(t testing.TB, script string) string {
+	t.Helper()
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		t.Fatal("the folder of the scripts is not known")
+	}
+	out, err := exec.Command(filepath.Join(filepath.Dir(here), script)).Output()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", script, err, stderr(err))
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func stderr(err error) string {
+	if e, ok := err.(*exec.ExitError); ok {
+		return string(e.Stderr)
+	}
+	return fmt.Sprint(err)
+}
