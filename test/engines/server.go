@@ -88,18 +88,32 @@ func (s *Server) Await(t testing.TB) {
 	s.mu.Lock()
 	ended := s.ended
 	s.mu.Unlock()
-	var err error
-	for end := time.Now().Add(startTime); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	Until(t, "the server at "+s.Address+" answers", startTime, func() error {
 		select {
 		case <-ended:
 			t.Fatalf("the server at %s ended by itself; it said:\n%s", s.Address, s.output())
 		default:
 		}
-		if err = s.ready(); err == nil {
+		return s.ready()
+	})
+}
+
+// Until waits until ready returns nil, and fails the test where it does not within the term.
+func Until(t testing.TB, what string, term time.Duration, ready func() error) {
+	t.Helper()
+	again, end := time.NewTicker(50*time.Millisecond), time.After(term)
+	defer again.Stop()
+	for {
+		err := ready()
+		if err == nil {
 			return
 		}
+		select {
+		case <-again.C:
+		case <-end:
+			t.Fatalf("%s: not within %s: %v", what, term, err)
+		}
 	}
-	t.Fatalf("the server at %s does not answer within %s (%v); it said:\n%s", s.Address, startTime, err, s.output())
 }
 
 // Kill ends the server at once, as a power cut does. What it keeps stays, for another Start.
