@@ -10,15 +10,49 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // startTime bounds how long a server may take until it answers.
 const startTime = 3 * time.Minute
+
+// T is who asks for a server: a test (testing.TB), or a measurement.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(f func())
+}
+
+// Alone is the T of a program that is no test: what fails is a panic of type Failure.
+type Alone struct{ cleanups []func() }
+
+// Failure is what made an Alone end.
+type Failure string
+
+// Helper marks nothing.
+func (*Alone) Helper() {}
+
+// Fatal panics with a Failure.
+func (*Alone) Fatal(args ...any) { panic(Failure(fmt.Sprint(args...))) }
+
+// Fatalf panics with a Failure.
+func (*Alone) Fatalf(format string, args ...any) { panic(Failure(fmt.Sprintf(format, args...))) }
+
+// Cleanup has f called by Close.
+func (a *Alone) Cleanup(f func()) { a.cleanups = append(a.cleanups, f) }
+
+// Close calls what Cleanup was given, last first.
+func (a *Alone) Close() {
+	for _, f := range slices.Backward(a.cleanups) {
+		f()
+	}
+	a.cleanups = nil
+}
 
 // Server is a process that is stopped with the test.
 type Server struct {
@@ -33,7 +67,7 @@ type Server struct {
 }
 
 // start runs the command as a server and waits until ready returns nil. The command is made anew each time that the server starts.
-func start(t testing.TB, address, dir string, command func() *exec.Cmd, ready func() error) *Server {
+func start(t T, address, dir string, command func() *exec.Cmd, ready func() error) *Server {
 	t.Helper()
 	s := &Server{Address: address, Dir: dir, command: command, ready: ready}
 	t.Cleanup(func() { s.Kill(t) })
@@ -42,14 +76,14 @@ func start(t testing.TB, address, dir string, command func() *exec.Cmd, ready fu
 }
 
 // Start starts the server where it does not run, and waits until it answers.
-func (s *Server) Start(t testing.TB) {
+func (s *Server) Start(t T) {
 	t.Helper()
 	s.Launch(t)
 	s.Await(t)
 }
 
 // Launch starts the server where it does not run, and does not wait.
-func (s *Server) Launch(t testing.TB) {
+func (s *Server) Launch(t T) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +117,7 @@ func (s *Server) Launch(t testing.TB) {
 }
 
 // Await waits until the server answers.
-func (s *Server) Await(t testing.TB) {
+func (s *Server) Await(t T) {
 	t.Helper()
 	s.mu.Lock()
 	ended := s.ended
@@ -99,7 +133,7 @@ func (s *Server) Await(t testing.TB) {
 }
 
 // Until waits until ready returns nil, and fails the test where it does not within the term.
-func Until(t testing.TB, what string, term time.Duration, ready func() error) {
+func Until(t T, what string, term time.Duration, ready func() error) {
 	t.Helper()
 	again, end := time.NewTicker(50*time.Millisecond), time.After(term)
 	defer again.Stop()
@@ -117,12 +151,12 @@ func Until(t testing.TB, what string, term time.Duration, ready func() error) {
 }
 
 // Kill ends the server at once, as a power cut does. What it keeps stays, for another Start.
-func (s *Server) Kill(t testing.TB) { s.end(t, syscall.SIGKILL) }
+func (s *Server) Kill(t T) { s.end(t, syscall.SIGKILL) }
 
 // Stop asks the server to end, and waits until it has.
-func (s *Server) Stop(t testing.TB) { s.end(t, syscall.SIGTERM) }
+func (s *Server) Stop(t T) { s.end(t, syscall.SIGTERM) }
 
-func (s *Server) end(t testing.TB, how os.Signal) {
+func (s *Server) end(t T, how os.Signal) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,12 +170,12 @@ func (s *Server) end(t testing.TB, how os.Signal) {
 }
 
 // Pause stops the server in its tracks: it neither answers nor hangs up.
-func (s *Server) Pause(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+func (s *Server) Pause(t T) { s.signal(t, syscall.SIGSTOP) }
 
 // Resume lets a paused server go on.
-func (s *Server) Resume(t testing.TB) { s.signal(t, syscall.SIGCONT) }
+func (s *Server) Resume(t T) { s.signal(t, syscall.SIGCONT) }
 
-func (s *Server) signal(t testing.TB, what os.Signal) {
+func (s *Server) signal(t T, what os.Signal) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +207,7 @@ func answers(address string) error {
 }
 
 // FreePort returns a port of the host that nobody listens at now.
-func FreePort(t testing.TB, host string) int {
+func FreePort(t T, host string) int {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
@@ -184,7 +218,7 @@ func FreePort(t testing.TB, host string) int {
 }
 
 // install runs one of this folder's scripts, which puts a server into the cache once, and returns where that lies.
-func install(t testing.TB, script string) string {
+func install(t T, script string) string {
 	t.Helper()
 	_, here, _, ok := runtime.Caller(0)
 	if !ok {
