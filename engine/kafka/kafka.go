@@ -112,7 +112,9 @@ func (l *Log) patient(ctx context.Context) (context.Context, context.CancelFunc)
 
 // Close ends what is under way, with Unavailable. What was acknowledged is with the servers without it.
 func (l *Log) Close() error {
+	l.mu.Lock()
 	l.close()
+	l.mu.Unlock()
 	l.senders.Wait()
 	l.lines.close()
 	l.client.Close()
