@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// addressVariable tells a test binary that it is the child which is to be killed, and where its log is.
+const addressVariable = "BIJOU_TEST_KAFKA"
+
 func TestAgainstApacheKafka(t *testing.T) {
+	const kill = "TheServiceIsKilled"
+	if address := os.Getenv(addressVariable); address != "" {
+		t.Run(kill, func(t *testing.T) { killWhoAppends(t, address) })
+		return
+	}
 	server := engines.Kafka(t, t.TempDir())
 	stores := 0
 	address := func() string {
@@ -33,6 +42,10 @@ func TestAgainstApacheKafka(t *testing.T) {
 	t.Run("CheckAndSignIn", func(t *testing.T) { checkSignIn(t, server) })
 	t.Run("TheServersHaveTheTopicAsItIsConfigured", func(t *testing.T) { checkSettings(t, address()) })
 	t.Run("WhatComesLateFromAnEpochBeforeIsRefused", func(t *testing.T) { refuseLate(t, address()) })
+	t.Run(kill, func(t *testing.T) {
+		t.Setenv(addressVariable, address())
+		killWhoAppends(t, os.Getenv(addressVariable))
+	})
 	t.Run("ConnectionsAreReset", func(t *testing.T) { resetUnderAppends(t, address()) })
 	t.Run("TheServerIsKilledAndStartedAgain", func(t *testing.T) { killUnderAppends(t, server, address()) })
 	t.Run("TheServerPausesForLongerThanAnybodyWaits", func(t *testing.T) { pauseUnderAppends(t, server, address()) })
@@ -59,34 +72,33 @@ func checkSignIn(t *testing.T, server engines.KafkaServer) {
 }
 
 func checkSettings(t *testing.T, address string) {
-	read := func(l *Log) map[string]string {
-		t.Helper()
+	for _, c := range []struct {
+		retain bijou.Retention
+		want   map[string]string
+	}{
+		{bijou.Retention{Bytes: 3 << 30, Age: 20 * time.Hour}, map[string]string{
+			"retention.bytes": "1073741824", "retention.ms": "72000000", "segment.ms": "7200000", "max.message.bytes": "17825792",
+			"message.timestamp.type": "LogAppendTime",
+		}},
+		{bijou.Retention{Age: time.Hour}, map[string]string{"retention.bytes": "-1", "retention.ms": "3600000", "segment.ms": "360000"}},
+	} {
+		l := openLog(t, address, Options{Retain: c.retain})
 		if _, err := l.Partitions(t.Context(), "facts"); err != nil {
 			t.Fatal(err)
 		}
-		all, err := l.admin.DescribeTopicConfigs(t.Context(), l.address.prefix+"facts")
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := map[string]string{}
-		for _, c := range all[0].Configs {
-			got[c.Key] = *c.Value
-		}
-		return got
-	}
-	first := read(openLog(t, address, Options{Retain: bijou.Retention{Bytes: 3 << 30, Age: 20 * time.Hour}}))
-	second := read(openLog(t, address, Options{Retain: bijou.Retention{Age: time.Hour}}))
-	for _, c := range []struct {
-		got       map[string]string
-		key, want string
-	}{
-		{first, "retention.bytes", "1073741824"}, {first, "retention.ms", "72000000"}, {first, "segment.ms", "7200000"},
-		{first, "max.message.bytes", "17825792"}, {first, "message.timestamp.type", "LogAppendTime"},
-		{second, "retention.bytes", "-1"}, {second, "retention.ms", "3600000"},
-	} {
-		if c.got[c.key] != c.want {
-			t.Errorf("got %s=%s, want %s", c.key, c.got[c.key], c.want)
-		}
+		// A server hears of a change a moment after it was made.
+		engines.Until(t, "the topic's settings", time.Minute, func() error {
+			all, err := l.admin.DescribeTopicConfigs(t.Context(), l.address.prefix+"facts")
+			if err != nil {
+				return err
+			}
+			for _, x := range all[0].Configs {
+				if want, ok := c.want[x.Key]; ok && *x.Value != want {
+					return fmt.Errorf("got %s=%s, want %s", x.Key, *x.Value, want)
+				}
+			}
+			return nil
+		})
 	}
 }
 
@@ -108,6 +120,33 @@ func refuseLate(t *testing.T, address string) {
 	}
 	mustAppend(t, l, text("2"))
 	wantValues(t, l, 0, "0", "1", "2")
+}
+
+func killWhoAppends(t *testing.T, address string) {
+	contract.Kill(t, 3, func(t *testing.T, _ string, ack func(string)) {
+		l := openLog(t, address, Options{})
+		for n := 0; ; n++ {
+			first := mustAppend(t, l, text(fmt.Sprint(n, " 0"), fmt.Sprint(n, " 1")))
+			if err := l.Commit(t.Context(), "group", "facts", 0, first+2); err != nil {
+				t.Fatal(err)
+			}
+			ack(fmt.Sprintf("%d %d", n, first))
+		}
+	}, func(t *testing.T, _ string, acked []string) {
+		l := openLog(t, address, Options{})
+		var n, first, newest int64
+		for _, line := range acked {
+			if _, err := fmt.Sscan(line, &n, &first); err != nil {
+				t.Fatal(err)
+			}
+			wantValues(t, l, first, fmt.Sprint(n, " 0"), fmt.Sprint(n, " 1"))
+			newest = max(newest, first+2)
+		}
+		if next, err := l.Committed(t.Context(), "group", "facts", 0); err != nil || next < newest {
+			t.Errorf("committed: got %d and %v, want %d at least", next, err, newest)
+		}
+		wantValues(t, l, mustAppend(t, l, text("the end")), "the end")
+	})
 }
 
 // game is writers that append without end, each one append after another, readers who follow, and what was acknowledged.
