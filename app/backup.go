@@ -35,11 +35,6 @@ import (
 // wholeFiles are entries whose files are written whole, and may be of a moment each.
 var wholeFiles = []string{"format", "operator.token", "keys", "outbox"}
 
-// databases are the stores that are SQLite files.
-func (s *stores) databases() []sqlite.File {
-	return []sqlite.File{s.titles, s.work, s.members, s.steering, s.operators}
-}
-
 // snapshot returns the whole site as it is at one moment.
 func (p *process) snapshot(ctx context.Context) (_ recovery.Files, err error) {
 	var site recovery.All
@@ -48,14 +43,14 @@ func (p *process) snapshot(ctx context.Context) (_ recovery.Files, err error) {
 			err = errors.Join(err, site.Close())
 		}
 	}()
-	facts, err := p.stores.facts.Snapshot()
+	facts, err := p.stores.own.facts.Snapshot()
 	if err != nil {
 		return nil, err
 	}
 	site = append(site, logFiles{facts})
 	var databases *sqlite.Snapshot
-	blobs, err := p.stores.blobs.Snapshot(ctx, func() (err error) {
-		databases, err = sqlite.Pin(ctx, p.stores.databases()...)
+	blobs, err := p.stores.own.blobs.Snapshot(ctx, func() (err error) {
+		databases, err = sqlite.Pin(ctx, p.stores.own.databases...)
 		return err
 	})
 	if databases != nil {
@@ -184,7 +179,7 @@ func prove(ctx context.Context, dir string) (proof recovery.Proof, err error) {
 		return proof, err
 	}
 	defer s.close()
-	if err := sqlite.Check(ctx, s.databases()...); err != nil {
+	if err := sqlite.Check(ctx, s.own.databases...); err != nil {
 		return proof, err
 	}
 	audit, err := s.operators.VerifyActions(ctx)
@@ -197,7 +192,7 @@ func prove(ctx context.Context, dir string) (proof recovery.Proof, err error) {
 	if proof.Titles, proof.Files, err = recovery.CheckTitles(ctx, s.titles, s.blobs); err != nil {
 		return proof, err
 	}
-	proof.Records, err = s.facts.Check(ctx)
+	proof.Records, err = s.own.facts.Check(ctx)
 	return proof, err
 }
 

@@ -32,7 +32,7 @@ func provider(c signon.Config, redirect string) *signon.Provider {
 }
 
 // openUsers puts together the part of the members room that knows who runs the service. listening is where the service listens, or nothing.
-func openUsers(c Config, store *sqlite.Operators, token, listening string, log *slog.Logger) *operators.Service {
+func openUsers(c Config, store operatorStores, token, listening string, log *slog.Logger) *operators.Service {
 	address := c.at(listening)
 	return operators.New(operators.Deps{
 		Operators: store, Tokens: store, Secret: token, Address: address, Now: time.Now, Config: c.Operators,
