@@ -120,6 +120,7 @@ func (p *process) routes(r rooms) []rpc.Route {
 	all = append(all, r.pulse.Routes()...)
 	all = append(all, r.studio.Routes()...)
 	all = append(all, r.recovery.Routes()...)
+	all = append(all, storesCall.Serve(p.stores.states))
 	return append(all, createToken.Serve(func(ctx context.Context, in NewToken) (JoinToken, error) { return p.cluster.create(ctx, in) }))
 }
 
