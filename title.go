@@ -208,7 +208,8 @@ func set[T any](field, value *T) {
 	}
 }
 
-// CheckName refuses, as Invalid, a name that is empty, too long, not UTF-8, or holds control characters such as a newline.
+// CheckName refuses, as Invalid, a name that is empty, too long, not UTF-8, or holds control characters such as a newline, or such as turn the
+// direction of what stands around it (Unicode Standard Annex 9, sections 2.1 to 2.3); marks of direction may stand in it.
 func CheckName(name string) error {
 	switch {
 	case strings.TrimSpace(name) == "":
@@ -221,6 +222,9 @@ func CheckName(name string) error {
 	for _, r := range name {
 		if unicode.IsControl(r) {
 			return fmt.Errorf("the name %q holds a control character such as a newline: use one line of plain text: %w", clip(name, 40), Invalid)
+		}
+		if r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069' {
+			return fmt.Errorf("the name %q holds a control character that turns the direction of text (%U): leave it out: %w", clip(name, 40), r, Invalid)
 		}
 	}
 	return nil

@@ -165,6 +165,7 @@ func TestASignUpIsRefusedInWordsThatSayWhy(t *testing.T) {
 	check("bob@example.org", "", bijou.Invalid, "0 characters")
 	check("bob@example.org", "          ", bijou.Invalid, "over and over")
 	check("bob@example.org", "ßßßßßßßßßß", bijou.Invalid, "over and over")
+	check("bob@example.org", "BijouBijou", bijou.Invalid, "over and over")
 	check("bob@example.org", "Bob@Example.org", bijou.Invalid, "the e-mail address")
 	check("bobbobbob@example.org", "bobbobbob", bijou.Invalid, "the e-mail address")
 	check("bob@example.org", "Password1", bijou.Invalid, "guessed first")

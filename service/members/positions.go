@@ -33,10 +33,7 @@ func (s *Service) consumeAll(ctx context.Context) error {
 		all.Go(func() {
 			s.patiently(ctx, func() (bool, error) {
 				moved, err := s.drain(ctx, p)
-				if err != nil {
-					err = fmt.Errorf("partition %d: %w", p, err)
-				}
-				return moved, err
+				return moved, fmt.Errorf("partition %d: %w", p, err)
 			})
 		})
 	}
@@ -64,7 +61,7 @@ func (s *Service) patiently(ctx context.Context, f func() (moved bool, err error
 	}
 }
 
-// drain reads the partition from where the room stopped until something fails. It tells whether it came further.
+// drain reads the partition from where the room stopped until something fails, which it returns. It tells whether it came further.
 func (s *Service) drain(ctx context.Context, partition int) (moved bool, err error) {
 	const batch = 500
 	next, err := s.Facts.Committed(ctx, group, bijou.TopicFacts, partition)
