@@ -172,13 +172,13 @@ func (t Title) checkWords() error {
 
 // TitleEdit changes what people are told of a title: what is absent stays, and what is empty is taken away.
 type TitleEdit struct {
-	Name     *string       `json:"name,omitempty" minLength:"1" maxLength:"300"`
-	Synopsis *string       `json:"synopsis,omitempty" maxLength:"4000"`
-	Year     *int          `json:"year,omitempty" minimum:"0" maximum:"9999" doc:"0 takes it away."`
-	Maturity *MaturityEdit `json:"maturity,omitempty"`
-	Language *string       `json:"language,omitempty" maxLength:"35" doc:"BCP 47 tag of the original; its tracks keep theirs."`
-	Genres   *[]string     `json:"genres,omitempty" maxItems:"20" doc:"All of them."`
-	Credit   *string       `json:"credit,omitempty" maxLength:"1000"`
+	Name     *string       `json:"name,omitempty" audit:"true" minLength:"1" maxLength:"300"`
+	Synopsis *string       `json:"synopsis,omitempty" audit:"true" maxLength:"4000"`
+	Year     *int          `json:"year,omitempty" audit:"true" minimum:"0" maximum:"9999" doc:"0 takes it away."`
+	Maturity *MaturityEdit `json:"maturity,omitempty" audit:"true"`
+	Language *string       `json:"language,omitempty" audit:"true" maxLength:"35" doc:"BCP 47 tag of the original; its tracks keep theirs."`
+	Genres   *[]string     `json:"genres,omitempty" audit:"true" maxItems:"20" doc:"All of them."`
+	Credit   *string       `json:"credit,omitempty" audit:"true" maxLength:"1000"`
 }
 
 // MaturityEdit changes a title's rating as TitleEdit does.
