@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"bijou"
 	"bijou/kit/conf"
 	"bijou/service/appliance"
 	"bijou/service/gateway"
@@ -67,6 +68,14 @@ func (f Facts) Check() error {
 	wrong.Add(f.Retain >= 1<<20, "retain is %d bytes: it must be at least 1MiB", f.Retain)
 	wrong.Add(f.RetainFor >= time.Hour, "retain_for is %s: it must be at least 1h", f.RetainFor)
 	return wrong.Err()
+}
+
+// topics says how much is kept of the topics that are not the players' reports.
+func (c Config) topics() map[string]bijou.Retention {
+	return map[string]bijou.Retention{
+		bijou.TopicPulse:    {Bytes: int64(c.Pulse.Retain), Age: pulse.RetainFor},
+		bijou.TopicViewings: {Bytes: pulse.RetainViewings, Age: pulse.RetainViewingsFor},
+	}
 }
 
 // FFmpeg says where the programs are that look into films and encode them.

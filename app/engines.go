@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"bijou"
+	"bijou/engine/kafka"
+	"bijou/engine/mysql"
 )
 
 // storeAt is one store and where the configuration says that it is.
@@ -51,7 +53,22 @@ func (k storeAt) engine(c Config) (engine, error) {
 }
 
 // engines opens the networked engines, by the scheme of their addresses.
-var engines = map[string]func(c Config, address string) (engine, error){}
+var engines = map[string]func(c Config, address string) (engine, error){
+	"mysql": func(_ Config, address string) (engine, error) { return mysql.Open(address) },
+	"kafka": func(c Config, address string) (engine, error) {
+		return kafka.Open(address, kafka.Options{
+			Retain: bijou.Retention{Bytes: int64(c.Facts.Retain), Age: c.Facts.RetainFor}, Topics: c.topics(),
+		})
+	},
+}
 
 // keepers says which engine keeps which store, and puts it in place.
-var keepers = map[string]map[string]func(s *stores, e engine){}
+var keepers = map[string]map[string]func(s *stores, e engine){
+	"accounts":   {"mysql": func(s *stores, e engine) { s.accounts = e.(*mysql.Database).Members() }},
+	"profiles":   {"mysql": func(s *stores, e engine) { s.profiles = e.(*mysql.Database).Members() }},
+	"operators":  {"mysql": func(s *stores, e engine) { s.operators = e.(*mysql.Database).Operators() }},
+	"titles":     {"mysql": func(s *stores, e engine) { s.titles = e.(*mysql.Database).Catalog() }},
+	"work":       {"mysql": func(s *stores, e engine) { s.work = e.(*mysql.Database).Studio() }},
+	"appliances": {"mysql": func(s *stores, e engine) { s.appliances = e.(*mysql.Database).Steering() }},
+	"facts":      {"kafka": func(s *stores, e engine) { s.facts = e.(*kafka.Log) }},
+}

@@ -12,7 +12,6 @@ import (
 	"bijou/engine/sqlite"
 	"bijou/kit/conf"
 	"bijou/service/members"
-	"bijou/service/pulse"
 )
 
 // stores are the engines that keep the contracts in this process. Each is where its address says: embedded in this program, or a server elsewhere.
@@ -156,11 +155,7 @@ func (o *opener) directory() error {
 
 func (o *opener) logFiles() error {
 	l, err := logfile.Open(o.data.file("log"), logfile.Options{
-		RetainBytes: int64(o.c.Facts.Retain), RetainAge: o.c.Facts.RetainFor, Now: time.Now,
-		Topics: map[string]logfile.Retention{
-			bijou.TopicPulse:    {Bytes: int64(o.c.Pulse.Retain), Age: pulse.RetainFor},
-			bijou.TopicViewings: {Bytes: pulse.RetainViewings, Age: pulse.RetainViewingsFor},
-		},
+		RetainBytes: int64(o.c.Facts.Retain), RetainAge: o.c.Facts.RetainFor, Now: time.Now, Topics: o.c.topics(),
 	})
 	if err != nil {
 		return err
