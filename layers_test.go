@@ -66,6 +66,8 @@ var thirdParty = map[string][]string{
 	"engine/kafka": {"github.com/twmb/franz-go", "golang.org/x/sync"},
 	// E-mail by SMTP with STARTTLS, sign-in and encodings, by who keeps that up.
 	"engine/smtp": {"github.com/wneessen/go-mail"},
+	// MySQL's protocol; versioned migrations; text folded for search.
+	"engine/mysql": {"github.com/go-sql-driver/mysql", "github.com/pressly/goose/v3", "golang.org/x/text"},
 	// SQLite without cgo, so the one binary needs no C library; versioned migrations; text folded for search.
 	"engine/sqlite": {"modernc.org/sqlite", "github.com/pressly/goose/v3", "golang.org/x/text"},
 
