@@ -175,6 +175,7 @@ concurrent_compactors: 1
 hints_flush_period: 1000ms
 auto_snapshot: false
 disk_access_mode: standard
+paxos_variant: v2
 authenticator: AllowAllAuthenticator
 authorizer: AllowAllAuthorizer
 `, token, storage, nodeIP(n), port, dir)
