@@ -62,6 +62,8 @@ var thirdParty = map[string][]string{
 
 	// The languages that films name, as BCP 47.
 	"engine/ffmpeg": {"golang.org/x/text"},
+	// Counters of what the cache is good for: hits, misses, failures, bytes.
+	"engine/cached": {"github.com/prometheus/client_golang"},
 	// A cache bounded by bytes, with a time to live for each entry, that keeps what is read often (W-TinyLFU).
 	"engine/memory": {"github.com/maypok86/otter/v2"},
 	// E-mail by SMTP with STARTTLS, sign-in and encodings, by who keeps that up.

@@ -39,6 +39,7 @@ type Config struct {
 	Playback  playback.Config  `yaml:"playback"`
 	Pulse     pulse.Config     `yaml:"pulse"`
 	Steering  steering.Config  `yaml:"steering"`
+	Stores    Stores           `yaml:"stores"`
 	Studio    studio.Config    `yaml:"studio"`
 }
 
@@ -62,6 +63,22 @@ type FFmpeg struct {
 	FFprobe string `yaml:"ffprobe" doc:"The program that describes films: a path, or a name found on PATH."`
 }
 
+// Stores says where what is stored lies.
+type Stores struct {
+	Cache       string    `yaml:"cache" doc:"Address of the cache that instances share, such as memcached://host1:11211,host2:11211?prefix=bijou; empty means in this process."`
+	CacheMemory conf.Size `yaml:"cache_memory" doc:"Bound of the cache in this process, where stores.cache names none."`
+}
+
+// Check refuses, as Invalid, an address that nobody can read.
+func (s Stores) Check() error {
+	var wrong conf.Errors
+	wrong.Add(s.CacheMemory >= 1<<20, "cache_memory is %d bytes: it must be at least 1MiB", s.CacheMemory)
+	_, closeCache, err := openCache(s)
+	closeCache()
+	wrong.Note(err)
+	return wrong.Err()
+}
+
 // DefaultConfig is the configuration where nothing is said.
 func DefaultConfig() Config {
 	return Config{
@@ -75,6 +92,7 @@ func DefaultConfig() Config {
 		Playback:  playback.DefaultConfig(),
 		Pulse:     pulse.DefaultConfig(),
 		Steering:  steering.DefaultConfig(),
+		Stores:    Stores{CacheMemory: 64 << 20},
 		Studio:    studio.DefaultConfig(),
 	}
 }

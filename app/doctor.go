@@ -40,7 +40,7 @@ const (
 // Doctor looks at what the service needs on this machine and in the data directory, changes nothing there, and names a fix for each thing that is wrong.
 func Doctor(ctx context.Context, c Config) []Finding {
 	found := films(ctx, c)
-	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkAdministrator(ctx, c), checkOpenFiles(), checkBackup(c, time.Now()))
+	found = append(found, checkDataDir(c), checkSpace(c), checkCache(ctx, c.Stores), checkAddress(ctx, c), checkAdministrator(ctx, c), checkOpenFiles(), checkBackup(c, time.Now()))
 	return found
 }
 

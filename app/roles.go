@@ -41,6 +41,9 @@ type stores struct {
 	steering  *sqlite.Steering
 	facts     *logfile.Log
 	blobs     *directory.Store
+	cache     bijou.CacheStore
+
+	closeCache func()
 }
 
 // openStores opens the embedded engines of the data directory.
@@ -52,6 +55,9 @@ func openStores(ctx context.Context, c Config, data *dataDir) (s *stores, err er
 		}
 	}()
 	if s.blobs, err = directory.Open(data.file("blobs")); err != nil {
+		return s, err
+	}
+	if s.cache, s.closeCache, err = openCache(c.Stores); err != nil {
 		return s, err
 	}
 	if s.titles, err = sqlite.OpenCatalog(ctx, data.file("sqlite", "catalog.db")); err != nil {
@@ -102,6 +108,9 @@ func (s *stores) close() {
 	if s.blobs != nil {
 		_ = s.blobs.Close()
 	}
+	if s.closeCache != nil {
+		s.closeCache()
+	}
 }
 
 // rooms is the whole system: each role, and whom it works with.
@@ -130,6 +139,7 @@ type process struct {
 	build   Build
 	token   string // of the local operator
 	address string // that it listens at, such as http://127.0.0.1:8080; empty where it does not
+	cached  *near
 }
 
 // filmTool is what looks into films and encodes them.
@@ -141,7 +151,8 @@ func filmTool(c Config) *ffmpeg.Tool {
 func (p *process) libraryRooms() rooms {
 	var r rooms
 	r.operators = openUsers(p.config, p.stores.operators, p.token, p.address, p.log.With("role", "members"))
-	r.catalog = catalog.New(catalog.Deps{Titles: p.stores.titles, Blobs: p.stores.blobs, Now: time.Now})
+	titles := p.near().titles
+	r.catalog = catalog.New(catalog.Deps{Titles: titles.Fresh(), Shown: titles, Blobs: p.stores.blobs, Now: time.Now})
 	r.studio = studio.New(studio.Deps{
 		Films: filmTool(p.config),
 		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog,
@@ -175,7 +186,7 @@ func (p *process) allRooms() rooms {
 	})
 	r.events = events.New(events.Deps{Facts: p.stores.facts, Zones: r.steering, Now: time.Now, Metrics: p.metrics})
 	r.playback = playback.New(playback.Deps{
-		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Keys: p.ring,
+		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Cache: p.near().cache, Keys: p.ring,
 		Collector: events.Collector, Now: time.Now, Config: p.config.Playback,
 	})
 	r.recovery = p.recovery()
