@@ -66,7 +66,7 @@ type FFmpeg struct {
 // Stores says where what is stored lies.
 type Stores struct {
 	Cache       string    `yaml:"cache" doc:"Address of the cache that instances share, such as memcached://host1:11211,host2:11211?prefix=bijou; empty means in this process."`
-	CacheMemory conf.Size `yaml:"cache_memory" doc:"Bound of the cache in this process, where stores.cache names none."`
+	CacheMemory conf.Size `yaml:"cache_memory" doc:"Bound of the cache in this process. Where stores.cache names another, this one stands in while that is away."`
 }
 
 // Check refuses, as Invalid, an address that nobody can read.

@@ -186,7 +186,7 @@ func (p *process) allRooms() rooms {
 	})
 	r.events = events.New(events.Deps{Facts: p.stores.facts, Zones: r.steering, Now: time.Now, Metrics: p.metrics})
 	r.playback = playback.New(playback.Deps{
-		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Cache: p.near().cache, Keys: p.ring,
+		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Cache: p.near().outlines, Keys: p.ring,
 		Collector: events.Collector, Now: time.Now, Config: p.config.Playback,
 	})
 	r.recovery = p.recovery()

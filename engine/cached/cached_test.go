@@ -292,7 +292,7 @@ func TestNobodySeesATitleOlderThanWhatWasAcknowledged(t *testing.T) {
 	var all sync.WaitGroup
 	for worker := range 6 {
 		all.Go(func() {
-			for n := range 200 {
+			for n := range 100 {
 				if worker == 0 {
 					mu.Lock()
 					v := film("a")

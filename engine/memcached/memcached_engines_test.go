@@ -5,10 +5,18 @@ package memcached
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -296,6 +304,49 @@ func TestAServerThatTakesNoMoreSaysSoAndServesOn(t *testing.T) {
 	})
 	if found, err := c.Recall(t.Context(), "small"); err != nil || !found[0].Found {
 		t.Errorf("afterwards: %+v, %v", found, err)
+	}
+}
+
+// A certificate of this test alone vouches for the server.
+func TestTheWayToAServerCanBeTLS(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile := filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if err := errors.Join(os.WriteFile(certFile, cert, 0o600), os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	server := engines.Memcached(t, "-Z", "-o", "ssl_chain_cert="+certFile, "-o", "ssl_key="+keyFile)
+	open := func(roots *x509.CertPool) *Cache {
+		c, err := Open("memcached://"+server.Address+"?tls=true", Options{Patience: patient.Patience, Roots: roots})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(cert)
+	put(t, open(roots), "k", "v")
+	if err := open(x509.NewCertPool()).Check(t.Context()); !errors.Is(err, bijou.Unavailable) || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a server that nobody vouches for: got %v, want Unavailable that says so", err)
+	}
+	if _, err := opened(t, patient, server).Recall(t.Context(), "k"); !errors.Is(err, bijou.Unavailable) {
+		t.Errorf("in clear text: got %v, want Unavailable", err)
 	}
 }
 

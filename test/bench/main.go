@@ -29,6 +29,7 @@ var measurements = []measurement{
 	{"appliance", "The appliance beside nginx", appliance},
 	{"pulse", "How viewers fare: folding, memory, answers", pulse},
 	{"facts", "Facts, and the log that keeps them", facts},
+	{"cache", "The cache: memcached's client, and what a start of playing takes", cache},
 }
 
 // bench is what measurements share.
