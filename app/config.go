@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"bijou"
 	"bijou/kit/conf"
 	"bijou/service/appliance"
 	"bijou/service/gateway"
@@ -43,6 +44,21 @@ type Config struct {
 	Studio    studio.Config    `yaml:"studio"`
 }
 
+// Stores says where the service keeps what. A password in an address can come from a file: BIJOU_STORES_ACCOUNTS_FILE names one that holds the address.
+type Stores struct {
+	Accounts   string `yaml:"accounts" secret:"password" doc:"Where accounts and sign-ins are kept: mysql://user:password@host:3306/database; empty: in the data directory."`
+	Profiles   string `yaml:"profiles" secret:"password" doc:"Where profiles, their lists and positions are kept: cassandra://host1,host2,host3:9042/keyspace or mysql://…; empty: in the data directory."`
+	Operators  string `yaml:"operators" secret:"password" doc:"Where operators and the audit log are kept: mysql://…; empty: in the data directory."`
+	Titles     string `yaml:"titles" secret:"password" doc:"Where titles are kept: mysql://…; empty: in the data directory."`
+	Work       string `yaml:"work" secret:"password" doc:"Where the studio's work is kept: mysql://…; empty: in the data directory."`
+	Appliances string `yaml:"appliances" secret:"password" doc:"Where it is kept what operators want of appliances, and which viewings are revoked: mysql://…; empty: in the data directory."`
+	Facts      string `yaml:"facts" secret:"password" doc:"Where the log of facts is kept: kafka://host1:9092,host2:9092; empty: in the data directory."`
+	Blobs      string `yaml:"blobs" secret:"password" doc:"Where films are kept: s3://bucket/prefix; empty: in the data directory."`
+	Cache      string `yaml:"cache" doc:"Where copies are kept near, for all processes together: memcached://host1:11211,host2:11211?prefix=bijou; empty: in each process."`
+
+	CacheMemory conf.Size `yaml:"cache_memory" doc:"Bound of the cache in this process. Where stores.cache is set, this one stands in while that is away."`
+}
+
 // Facts says how much of the players' reports is kept.
 type Facts struct {
 	Retain    conf.Size     `yaml:"retain" doc:"Bound of the log of facts; what is oldest goes first."`
@@ -57,26 +73,18 @@ func (f Facts) Check() error {
 	return wrong.Err()
 }
 
+// topics says how much is kept of the topics that are not the players' reports.
+func (c Config) topics() map[string]bijou.Retention {
+	return map[string]bijou.Retention{
+		bijou.TopicPulse:    {Bytes: int64(c.Pulse.Retain), Age: pulse.RetainFor},
+		bijou.TopicViewings: {Bytes: pulse.RetainViewings, Age: pulse.RetainViewingsFor},
+	}
+}
+
 // FFmpeg says where the programs are that look into films and encode them.
 type FFmpeg struct {
 	FFmpeg  string `yaml:"ffmpeg" doc:"The program that encodes: a path, or a name found on PATH."`
 	FFprobe string `yaml:"ffprobe" doc:"The program that describes films: a path, or a name found on PATH."`
-}
-
-// Stores says where what is stored lies.
-type Stores struct {
-	Cache       string    `yaml:"cache" doc:"Address of the cache that instances share, such as memcached://host1:11211,host2:11211?prefix=bijou; empty means in this process."`
-	CacheMemory conf.Size `yaml:"cache_memory" doc:"Bound of the cache in this process. Where stores.cache names another, this one stands in while that is away."`
-}
-
-// Check refuses, as Invalid, an address that nobody can read.
-func (s Stores) Check() error {
-	var wrong conf.Errors
-	wrong.Add(s.CacheMemory >= 1<<20, "cache_memory is %d bytes: it must be at least 1MiB", s.CacheMemory)
-	_, closeCache, err := openCache(s)
-	closeCache()
-	wrong.Note(err)
-	return wrong.Err()
 }
 
 // DefaultConfig is the configuration where nothing is said.

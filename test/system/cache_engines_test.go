@@ -63,7 +63,7 @@ func TestTheServiceDoesWithoutItsMemcached(t *testing.T) {
 		wantNamed(t, sv, film.ID, "while it was paused")
 
 		cache.Kill(t)
-		doctor("warning  cache")
+		doctor("failure  store cache")
 		killed := starts()
 		rename(t, sv, film.ID, "while it was dead")
 		sv.Stop(t)
