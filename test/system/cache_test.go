@@ -1,16 +1,17 @@
 package system_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 
 	"bijou/test/harness"
 )
 
-// cached returns how often something of the kind was found in the cache.
-func cached(t *testing.T, sv *harness.Service, of string) float64 {
+// cached returns how often something of the kind was found in the cache of the process, or in the shared one.
+func cached(t *testing.T, sv *harness.Service, at, of string) float64 {
 	t.Helper()
-	n, _ := harness.FindMetric(t, sv.Guest(), `bijou_cache_hits_total{of="`+of+`"}`) // absent until the first
+	n, _ := harness.FindMetric(t, sv.Guest(), fmt.Sprintf("bijou_cache_hits_total{at=%q,of=%q}", at, of)) // absent until the first
 	return n
 }
 
@@ -42,14 +43,14 @@ func TestWhatEachStartNeedsComesFromTheCache(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
 		sv, film := library(t, shape, harness.Options{})
 		plays(t, sv, film.ID)
-		titles, outlines := cached(t, sv, "title"), cached(t, sv, "outline")
+		titles, outlines := cached(t, sv, "process", "title"), cached(t, sv, "process", "outline")
 		for range 5 {
 			plays(t, sv, film.ID)
 		}
-		if got := cached(t, sv, "title") - titles; got < 5 {
+		if got := cached(t, sv, "process", "title") - titles; got < 5 {
 			t.Errorf("five more starts found the title %v times in the cache", got)
 		}
-		if got := cached(t, sv, "outline") - outlines; got < 10 {
+		if got := cached(t, sv, "process", "outline") - outlines; got < 10 {
 			t.Errorf("ten more manifests found the film's outline %v times in the cache", got)
 		}
 		rename(t, sv, film.ID, "another")
