@@ -31,6 +31,7 @@ var measurements = []measurement{
 	{"kafka", "The log on Apache Kafka beside Kafka's own producer", kafkaLog},
 	{"facts", "Facts, and the log that keeps them", facts},
 	{"cassandra", "Profiles and positions, on SQLite and on Cassandra", cassandraNodes},
+	{"cache", "The cache: memcached's client, and what a start of playing takes", cache},
 }
 
 // bench is what measurements share.
