@@ -46,7 +46,6 @@ func TestAClockThatWasWrongForAWhileDoesNoLastingHarm(t *testing.T) {
 			f.advance(now.UnixMilli(), discard)
 		}
 		// The clock is right from now on. What is heard of no more is forgotten after its time.
-		now = noon
 		for n := range 20 {
 			x := told(bijou.FactStart, 1, time.Duration(n)*time.Hour)
 			x.Session = bijou.SessionID(fmt.Sprint("ply_later_", n))
