@@ -62,8 +62,12 @@ var thirdParty = map[string][]string{
 
 	// The languages that films name, as BCP 47.
 	"engine/ffmpeg": {"golang.org/x/text"},
+	// Kafka's protocol: connections, sign-in, requests and answers, what a fetch holds; a bound on what waits.
+	"engine/kafka": {"github.com/twmb/franz-go", "golang.org/x/sync"},
 	// E-mail by SMTP with STARTTLS, sign-in and encodings, by who keeps that up.
 	"engine/smtp": {"github.com/wneessen/go-mail"},
+	// MySQL's protocol; versioned migrations; text folded for search.
+	"engine/mysql": {"github.com/go-sql-driver/mysql", "github.com/pressly/goose/v3", "golang.org/x/text"},
 	// SQLite without cgo, so the one binary needs no C library; versioned migrations; text folded for search.
 	"engine/sqlite": {"modernc.org/sqlite", "github.com/pressly/goose/v3", "golang.org/x/text"},
 

@@ -172,13 +172,13 @@ func (t Title) checkWords() error {
 
 // TitleEdit changes what people are told of a title: what is absent stays, and what is empty is taken away.
 type TitleEdit struct {
-	Name     *string       `json:"name,omitempty" minLength:"1" maxLength:"300"`
-	Synopsis *string       `json:"synopsis,omitempty" maxLength:"4000"`
-	Year     *int          `json:"year,omitempty" minimum:"0" maximum:"9999" doc:"0 takes it away."`
-	Maturity *MaturityEdit `json:"maturity,omitempty"`
-	Language *string       `json:"language,omitempty" maxLength:"35" doc:"BCP 47 tag of the original; its tracks keep theirs."`
-	Genres   *[]string     `json:"genres,omitempty" maxItems:"20" doc:"All of them."`
-	Credit   *string       `json:"credit,omitempty" maxLength:"1000"`
+	Name     *string       `json:"name,omitempty" audit:"true" minLength:"1" maxLength:"300"`
+	Synopsis *string       `json:"synopsis,omitempty" audit:"true" maxLength:"4000"`
+	Year     *int          `json:"year,omitempty" audit:"true" minimum:"0" maximum:"9999" doc:"0 takes it away."`
+	Maturity *MaturityEdit `json:"maturity,omitempty" audit:"true"`
+	Language *string       `json:"language,omitempty" audit:"true" maxLength:"35" doc:"BCP 47 tag of the original; its tracks keep theirs."`
+	Genres   *[]string     `json:"genres,omitempty" audit:"true" maxItems:"20" doc:"All of them."`
+	Credit   *string       `json:"credit,omitempty" audit:"true" maxLength:"1000"`
 }
 
 // MaturityEdit changes a title's rating as TitleEdit does.
@@ -208,7 +208,8 @@ func set[T any](field, value *T) {
 	}
 }
 
-// CheckName refuses, as Invalid, a name that is empty, too long, not UTF-8, or holds control characters such as a newline.
+// CheckName refuses, as Invalid, a name that is empty, too long, not UTF-8, or holds control characters such as a newline, or such as turn the
+// direction of what stands around it (Unicode Standard Annex 9, sections 2.1 to 2.3); marks of direction may stand in it.
 func CheckName(name string) error {
 	switch {
 	case strings.TrimSpace(name) == "":
@@ -221,6 +222,9 @@ func CheckName(name string) error {
 	for _, r := range name {
 		if unicode.IsControl(r) {
 			return fmt.Errorf("the name %q holds a control character such as a newline: use one line of plain text: %w", clip(name, 40), Invalid)
+		}
+		if r >= '\u202A' && r <= '\u202E' || r >= '\u2066' && r <= '\u2069' {
+			return fmt.Errorf("the name %q holds a control character that turns the direction of text (%U): leave it out: %w", clip(name, 40), r, Invalid)
 		}
 	}
 	return nil

@@ -35,12 +35,7 @@ import (
 // wholeFiles are entries whose files are written whole, and may be of a moment each.
 var wholeFiles = []string{"format", "operator.token", "keys", "outbox"}
 
-// databases are the stores that are SQLite files.
-func (s *stores) databases() []sqlite.File {
-	return []sqlite.File{s.titles, s.work, s.members, s.steering, s.operators}
-}
-
-// snapshot returns the whole site as it is at one moment.
+// snapshot returns the whole site as it is at one moment. What servers elsewhere keep is not in it.
 func (p *process) snapshot(ctx context.Context) (_ recovery.Files, err error) {
 	var site recovery.All
 	defer func() {
@@ -48,23 +43,33 @@ func (p *process) snapshot(ctx context.Context) (_ recovery.Files, err error) {
 			err = errors.Join(err, site.Close())
 		}
 	}()
-	facts, err := p.stores.facts.Snapshot()
-	if err != nil {
-		return nil, err
+	own := p.stores.own
+	if own.facts != nil {
+		facts, err := own.facts.Snapshot()
+		if err != nil {
+			return nil, err
+		}
+		site = append(site, logFiles{facts})
 	}
-	site = append(site, logFiles{facts})
 	var databases *sqlite.Snapshot
-	blobs, err := p.stores.blobs.Snapshot(ctx, func() (err error) {
-		databases, err = sqlite.Pin(ctx, p.stores.databases()...)
+	pin := func() (err error) {
+		databases, err = sqlite.Pin(ctx, own.databases...)
 		return err
-	})
+	}
+	if own.blobs != nil {
+		var blobs *directory.Snapshot
+		if blobs, err = own.blobs.Snapshot(ctx, pin); err == nil {
+			site = append(site, blobFiles{blobs})
+		}
+	} else {
+		err = pin()
+	}
 	if databases != nil {
 		defer databases.Close() // their copies are made by then; what fails here has no one to be told
 	}
 	if err != nil {
 		return nil, err
 	}
-	site = append(site, blobFiles{blobs})
 	folder, err := os.MkdirTemp(p.data.file("scratch"), "backup-*")
 	if err != nil {
 		return nil, cannotWrite(p.data.path, err)
@@ -136,7 +141,7 @@ func (p *process) recovery() *recovery.Service {
 	return recovery.New(recovery.Deps{
 		Snapshot: p.snapshot, Scratch: p.data.file("scratch"),
 		Head: func() recovery.Head {
-			return recovery.Head{Format: recovery.Format, Data: format, Version: p.build.Version, Commit: p.build.Commit, Made: time.Now().UTC()}
+			return recovery.Head{Format: recovery.Format, Data: format, Version: p.build.Version, Commit: p.build.Commit, Made: time.Now().UTC(), Elsewhere: p.stores.elsewhere()}
 		},
 	})
 }
@@ -184,7 +189,7 @@ func prove(ctx context.Context, dir string) (proof recovery.Proof, err error) {
 		return proof, err
 	}
 	defer s.close()
-	if err := sqlite.Check(ctx, s.databases()...); err != nil {
+	if err := sqlite.Check(ctx, s.own.databases...); err != nil {
 		return proof, err
 	}
 	audit, err := s.operators.VerifyActions(ctx)
@@ -197,7 +202,7 @@ func prove(ctx context.Context, dir string) (proof recovery.Proof, err error) {
 	if proof.Titles, proof.Files, err = recovery.CheckTitles(ctx, s.titles, s.blobs); err != nil {
 		return proof, err
 	}
-	proof.Records, err = s.facts.Check(ctx)
+	proof.Records, err = s.own.facts.Check(ctx)
 	return proof, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"bijou"
 	"bijou/kit/conf"
 	"bijou/service/appliance"
 	"bijou/service/gateway"
@@ -39,7 +40,20 @@ type Config struct {
 	Playback  playback.Config  `yaml:"playback"`
 	Pulse     pulse.Config     `yaml:"pulse"`
 	Steering  steering.Config  `yaml:"steering"`
+	Stores    Stores           `yaml:"stores"`
 	Studio    studio.Config    `yaml:"studio"`
+}
+
+// Stores says where the service keeps what. A password in an address can come from a file: BIJOU_STORES_ACCOUNTS_FILE names one that holds the address.
+type Stores struct {
+	Accounts   string `yaml:"accounts" secret:"password" doc:"Where accounts and sign-ins are kept: mysql://user:password@host:3306/database; empty: in the data directory."`
+	Profiles   string `yaml:"profiles" secret:"password" doc:"Where profiles, their lists and positions are kept: cassandra://host1,host2,host3:9042/keyspace or mysql://…; empty: in the data directory."`
+	Operators  string `yaml:"operators" secret:"password" doc:"Where operators and the audit log are kept: mysql://…; empty: in the data directory."`
+	Titles     string `yaml:"titles" secret:"password" doc:"Where titles are kept: mysql://…; empty: in the data directory."`
+	Work       string `yaml:"work" secret:"password" doc:"Where the studio's work is kept: mysql://…; empty: in the data directory."`
+	Appliances string `yaml:"appliances" secret:"password" doc:"Where it is kept what operators want of appliances, and which viewings are revoked: mysql://…; empty: in the data directory."`
+	Facts      string `yaml:"facts" secret:"password" doc:"Where the log of facts is kept: kafka://host1:9092,host2:9092; empty: in the data directory."`
+	Blobs      string `yaml:"blobs" secret:"password" doc:"Where films are kept: s3://bucket/prefix; empty: in the data directory."`
 }
 
 // Facts says how much of the players' reports is kept.
@@ -54,6 +68,14 @@ func (f Facts) Check() error {
 	wrong.Add(f.Retain >= 1<<20, "retain is %d bytes: it must be at least 1MiB", f.Retain)
 	wrong.Add(f.RetainFor >= time.Hour, "retain_for is %s: it must be at least 1h", f.RetainFor)
 	return wrong.Err()
+}
+
+// topics says how much is kept of the topics that are not the players' reports.
+func (c Config) topics() map[string]bijou.Retention {
+	return map[string]bijou.Retention{
+		bijou.TopicPulse:    {Bytes: int64(c.Pulse.Retain), Age: pulse.RetainFor},
+		bijou.TopicViewings: {Bytes: pulse.RetainViewings, Age: pulse.RetainViewingsFor},
+	}
 }
 
 // FFmpeg says where the programs are that look into films and encode them.

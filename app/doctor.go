@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/kit/conf"
 )
 
 // Finding is what Doctor says of one thing.
@@ -41,7 +42,7 @@ const (
 func Doctor(ctx context.Context, c Config) []Finding {
 	found := films(ctx, c)
 	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkAdministrator(ctx, c), checkOpenFiles(), checkBackup(c, time.Now()))
-	return found
+	return append(found, checkServers(ctx, c)...)
 }
 
 func films(ctx context.Context, c Config) []Finding {
@@ -157,7 +158,7 @@ func checkAdministrator(ctx context.Context, c Config) Finding {
 
 // administrators counts the administrators of the data directory, without making one.
 func administrators(ctx context.Context, c Config) (n int, err error) {
-	if _, err := os.Stat(filepath.Join(c.DataDir, "sqlite", "operators.db")); err != nil {
+	if _, err := os.Stat(filepath.Join(c.DataDir, "sqlite", "operators.db")); err != nil && c.Stores.Operators == "" {
 		return 0, nil // what is wrong with the directory is another finding
 	}
 	u, err := OpenUsers(ctx, c, slog.New(slog.DiscardHandler))
@@ -172,6 +173,44 @@ func administrators(ctx context.Context, c Config) (n int, err error) {
 		}
 	}
 	return n, err
+}
+
+// checkServers asks each server that keeps a store.
+func checkServers(ctx context.Context, c Config) (found []Finding) {
+	at := map[string]int{} // address → its finding
+	for _, k := range c.Stores.all() {
+		if k.address == "" {
+			continue
+		}
+		if i, ok := at[k.address]; ok {
+			found[i].Check += ", " + k.store
+			continue
+		}
+		at[k.address] = len(found)
+		f := checkServer(ctx, c, k)
+		f.Check = "store " + k.store
+		found = append(found, f)
+	}
+	return found
+}
+
+func checkServer(ctx context.Context, c Config, k storeAt) Finding {
+	address := conf.HidePassword(k.address)
+	e, err := k.engine(c)
+	if err != nil {
+		return Finding{State: FindingFailure, Says: bijou.Sentence(err), Fix: "correct stores." + k.store}
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	version, err := e.Version(ctx)
+	if err == nil {
+		err = e.Check(ctx)
+	}
+	if err != nil {
+		return Finding{State: FindingFailure, Says: fmt.Sprintf("%s: %s", address, bijou.Sentence(err)), Fix: "start that server, or correct stores." + k.store + "; the service runs without it, and says what does not work"}
+	}
+	return Finding{State: FindingOK, Says: fmt.Sprintf("%s at %s", version, address)}
 }
 
 func checkOpenFiles() Finding {

@@ -61,12 +61,26 @@ func OpenTitles(ctx context.Context, c Config) (*Titles, error) {
 	if err := mustHold(c.DataDir); err != nil {
 		return nil, err
 	}
-	kept, err := sqlite.ReadCatalog(ctx, filepath.Join(c.DataDir, "sqlite", "catalog.db"))
+	store, closeStore, err := readTitles(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	reader := studio.New(studio.Deps{Editor: catalog.New(catalog.Deps{Titles: kept})})
-	return &Titles{titles: reader, close: kept.Close}, nil
+	reader := studio.New(studio.Deps{Editor: catalog.New(catalog.Deps{Titles: store})})
+	return &Titles{titles: reader, close: closeStore}, nil
+}
+
+// readTitles opens the store of titles to be read.
+func readTitles(ctx context.Context, c Config) (bijou.TitleStore, func() error, error) {
+	if at := (storeAt{"titles", c.Stores.Titles}); at.address != "" {
+		o := &opener{ctx: ctx, c: c, s: &stores{}, at: map[string]*server{}}
+		err := o.open(at)
+		return o.s.titles, func() error { o.s.close(); return nil }, err
+	}
+	store, err := sqlite.ReadCatalog(ctx, filepath.Join(c.DataDir, "sqlite", "catalog.db"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, store.Close, nil
 }
 
 // Studio is what the command line asks of a library: the running service's studio, or that of a data directory where none runs.

@@ -67,10 +67,16 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 		log.Warn("no film can be added", "error", err)
 	}
 	r := p.allRooms()
-	if err := p.settle(ctx, r); err != nil {
+	err = p.settle(ctx, r)
+	if err != nil && !p.waits(err) {
 		return err
 	}
-	return p.run(ctx, r, l, listening)
+	var late []run.Part
+	if err != nil {
+		log.Warn("a new library waits for a store", "error", err)
+		late = append(late, run.Part{Name: "new library", Run: p.settleLater(r)})
+	}
+	return p.run(ctx, r, l, late, listening)
 }
 
 // settle does once what a new library needs.
@@ -87,21 +93,55 @@ func (p *process) settle(ctx context.Context, r rooms) error {
 	return p.data.settled()
 }
 
-func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening func(Ready)) error {
+// waits tells whether what failed may succeed later, since a server that keeps a store is away.
+func (p *process) waits(err error) bool {
+	return len(p.stores.servers) > 0 && errors.Is(err, bijou.Unavailable)
+}
+
+// settleLater settles once the stores that it needs are there.
+func (p *process) settleLater(r rooms) func(ctx context.Context, ready func()) error {
+	return func(ctx context.Context, ready func()) error {
+		ready()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(checkEvery):
+			}
+			err := p.settle(ctx, r)
+			if err == nil {
+				<-ctx.Done() // a part that ends would end the process
+				return nil
+			}
+			if !p.waits(err) && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+func (p *process) run(ctx context.Context, r rooms, l net.Listener, late []run.Part, listening func(Ready)) error {
 	first, err := r.operators.First(ctx)
-	if err != nil {
+	if p.waits(err) {
+		p.log.Warn("whether there is an administrator is not known yet: bijou user add makes one", "error", err)
+	} else if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", p.door(r))
 	parts := []run.Part{{Name: "members", Run: r.members.Run}, {Name: "pulse", Run: r.pulse.Run}, {Name: "audit", Run: r.operators.Audit.Run}, r.studio.Part()}
+	if len(p.stores.servers) > 0 {
+		parts = append(parts, run.Part{Name: "stores", Run: p.stores.watchServers(p.log)})
+	}
+	parts = append(parts, late...)
 	for i, box := range r.appliances {
 		parts = append(parts, run.Part{Name: fmt.Sprintf("appliance-%d", i+1), Run: box.Run})
 	}
 	group := run.New(append(parts, run.Part{Name: "door", Run: func(ctx context.Context, ready func()) error {
 		return p.serveBoth(ctx, l, watch.Requests(p.log, mux), watch.Requests(p.log, p.roleDoor(r)), ready)
 	}})...)
-	pages := watch.Pages(group, p.metrics)
+	watch.WatchNeeds(p.metrics, p.stores.needs)
+	pages := watch.Pages(group, p.metrics, p.stores.needs)
 	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
 		mux.Handle(path, pages)
 	}

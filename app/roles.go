@@ -8,12 +8,9 @@ import (
 	"time"
 
 	"bijou"
-	"bijou/engine/directory"
 	"bijou/engine/ffmpeg"
-	"bijou/engine/logfile"
 	"bijou/engine/outbox"
 	"bijou/engine/smtp"
-	"bijou/engine/sqlite"
 	"bijou/kit/rpc"
 	"bijou/kit/trust"
 	"bijou/kit/watch"
@@ -31,78 +28,6 @@ import (
 	"bijou/web"
 	"bijou/wire/grant"
 )
-
-// stores are the engines that keep the contracts in this process, and what has to be closed with them.
-type stores struct {
-	members   *sqlite.Members
-	operators *sqlite.Operators
-	titles    *sqlite.Catalog
-	work      *sqlite.Studio
-	steering  *sqlite.Steering
-	facts     *logfile.Log
-	blobs     *directory.Store
-}
-
-// openStores opens the embedded engines of the data directory.
-func openStores(ctx context.Context, c Config, data *dataDir) (s *stores, err error) {
-	s = &stores{}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if s.blobs, err = directory.Open(data.file("blobs")); err != nil {
-		return s, err
-	}
-	if s.titles, err = sqlite.OpenCatalog(ctx, data.file("sqlite", "catalog.db")); err != nil {
-		return s, err
-	}
-	if s.work, err = sqlite.OpenStudio(ctx, data.file("sqlite", "studio.db")); err != nil {
-		return s, err
-	}
-	if s.members, err = sqlite.OpenMembers(ctx, data.file("sqlite", "members.db")); err != nil {
-		return s, err
-	}
-	if s.operators, err = sqlite.OpenOperators(ctx, data.file("sqlite", "operators.db")); err != nil {
-		return s, err
-	}
-	if s.steering, err = sqlite.OpenSteering(ctx, data.file("sqlite", "steering.db")); err != nil {
-		return s, err
-	}
-	s.facts, err = logfile.Open(data.file("log"), logfile.Options{
-		RetainBytes: int64(c.Facts.Retain), RetainAge: c.Facts.RetainFor, Now: time.Now,
-		Topics: map[string]logfile.Retention{
-			bijou.TopicPulse:    {Bytes: int64(c.Pulse.Retain), Age: pulse.RetainFor},
-			bijou.TopicViewings: {Bytes: pulse.RetainViewings, Age: pulse.RetainViewingsFor},
-		},
-	})
-	return s, err
-}
-
-// close closes what is open. What was acknowledged is on disk already, so a failure here loses nothing and has no one to be told.
-func (s *stores) close() {
-	if s.facts != nil {
-		_ = s.facts.Close()
-	}
-	if s.steering != nil {
-		_ = s.steering.Close()
-	}
-	if s.operators != nil {
-		_ = s.operators.Close()
-	}
-	if s.members != nil {
-		_ = s.members.Close()
-	}
-	if s.work != nil {
-		_ = s.work.Close()
-	}
-	if s.titles != nil {
-		_ = s.titles.Close()
-	}
-	if s.blobs != nil {
-		_ = s.blobs.Close()
-	}
-}
 
 // rooms is the whole system: each role, and whom it works with.
 type rooms struct {
@@ -163,19 +88,19 @@ func (p *process) mailer() bijou.Mailer {
 func (p *process) allRooms() rooms {
 	r := p.libraryRooms()
 	r.members = members.New(members.Deps{
-		Accounts: p.stores.members, Profiles: p.stores.members, Titles: r.catalog, Facts: p.stores.facts, Mail: p.mailer(), Address: p.config.at(p.address),
+		Accounts: p.stores.accounts, Profiles: p.stores.profiles, Titles: r.catalog, Facts: p.stores.facts, Mail: p.mailer(), Address: p.config.at(p.address),
 		SignOn: provider(p.config.Members.OIDC.Provider(), p.config.at(p.address)+memberSignOnPage),
 		Log:    p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
 	r.pulse = pulse.New(pulse.Deps{Log: p.stores.facts, Logger: p.log.With("role", "pulse"), Now: time.Now, Metrics: p.metrics})
 	r.steering = steering.New(steering.Deps{
-		Titles: r.catalog, Wanted: p.stores.steering, Revocations: p.stores.steering, Keys: func() [][]byte { return p.ring.InUse(time.Now()) },
+		Titles: r.catalog, Wanted: p.stores.appliances, Revocations: p.stores.appliances, Keys: func() [][]byte { return p.ring.InUse(time.Now()) },
 		Sign:      func(g bijou.Grant) (string, error) { return grant.Sign(g, p.ring.Signing(time.Now())) },
 		MayReport: mayReport, Config: p.config.Steering, Now: time.Now, Log: p.log.With("role", "steering"), Metrics: p.metrics,
 	})
 	r.events = events.New(events.Deps{Facts: p.stores.facts, Zones: r.steering, Now: time.Now, Metrics: p.metrics})
 	r.playback = playback.New(playback.Deps{
-		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.steering, Blobs: p.stores.blobs, Keys: p.ring,
+		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.appliances, Blobs: p.stores.blobs, Keys: p.ring,
 		Collector: events.Collector, Now: time.Now, Config: p.config.Playback,
 	})
 	r.recovery = p.recovery()
@@ -195,6 +120,7 @@ func (p *process) routes(r rooms) []rpc.Route {
 	all = append(all, r.pulse.Routes()...)
 	all = append(all, r.studio.Routes()...)
 	all = append(all, r.recovery.Routes()...)
+	all = append(all, storesCall.Serve(p.stores.states))
 	return append(all, createToken.Serve(func(ctx context.Context, in NewToken) (JoinToken, error) { return p.cluster.create(ctx, in) }))
 }
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"bijou"
-	"bijou/engine/sqlite"
 	"bijou/kit/rpc"
 	"bijou/kit/trust"
 	"bijou/service/members/operators"
@@ -32,7 +31,7 @@ func provider(c signon.Config, redirect string) *signon.Provider {
 }
 
 // openUsers puts together the part of the members room that knows who runs the service. listening is where the service listens, or nothing.
-func openUsers(c Config, store *sqlite.Operators, token, listening string, log *slog.Logger) *operators.Service {
+func openUsers(c Config, store operatorStores, token, listening string, log *slog.Logger) *operators.Service {
 	address := c.at(listening)
 	return operators.New(operators.Deps{
 		Operators: store, Tokens: store, Secret: token, Address: address, Now: time.Now, Config: c.Operators,
@@ -67,22 +66,22 @@ func OpenUsers(ctx context.Context, c Config, log *slog.Logger) (*Users, error) 
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.OpenOperators(ctx, data.file("sqlite", "operators.db"))
-	if err != nil {
+	o := &opener{ctx: ctx, c: c, data: data, s: &stores{}, at: map[string]*server{}}
+	if err := o.open(storeAt{"operators", c.Stores.Operators}); err != nil {
 		data.close()
 		return nil, err
 	}
 	token, err := trust.Token(data.file("operator.token"))
 	if err != nil {
-		_ = store.Close() // nothing was written
+		o.s.close()
 		data.close()
 		return nil, err
 	}
-	room := openUsers(c, store, token, "", log)
+	room := openUsers(c, o.s.operators, token, "", log)
 	client, end := within(rpc.Handler(rpc.Deps{Log: log, Audit: room.Audit}, room.Routes()...))
 	return &Users{Client: operators.NewClient(client), close: func() {
 		end()
-		_ = store.Close() // what was acknowledged is on disk already
+		o.s.close()
 		data.close()
 	}}, nil
 }

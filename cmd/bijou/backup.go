@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"bijou"
@@ -57,7 +58,7 @@ func (c *backupCmd) Run(s *session) error {
 		if err != nil {
 			return s.stopped(err, "what was written is no whole backup")
 		}
-		fmt.Fprintf(s.err, "%d files, %s, as of %s\n", report.Files, bytesText(size), report.Made.Format(backupTime))
+		fmt.Fprintf(s.err, "%d files, %s, as of %s\n%s", report.Files, bytesText(size), report.Made.Format(backupTime), notInIt(report.Head))
 		return note(config, app.LastBackup{At: report.Made, File: dash, Bytes: size})
 	}
 	if file, err = filepath.Abs(file); err != nil {
@@ -78,8 +79,8 @@ func (c *backupCmd) Run(s *session) error {
 		return err
 	}
 	return s.print(made{file, size, report}, func() error {
-		_, err := fmt.Fprintf(s.out, "%s  %d files, %s, as of %s\nIt holds the site's keys: keep it as secret as they are. Prove it with: %s verify %s\n",
-			c.File, report.Files, bytesText(size), report.Made.Format(backupTime), program(), c.File)
+		_, err := fmt.Fprintf(s.out, "%s  %d files, %s, as of %s\nIt holds the site's keys: keep it as secret as they are. Prove it with: %s verify %s\n%s",
+			c.File, report.Files, bytesText(size), report.Made.Format(backupTime), program(), c.File, notInIt(report.Head))
 		return err
 	})
 }
@@ -193,8 +194,16 @@ func (c *verifyCmd) Run(s *session) error {
 }
 
 func describeBackup(v recovery.Verified) string {
-	return fmt.Sprintf("Made %s by bijou %s: %d files, %s; %d titles with %d files, %d records on the log.\n",
-		v.Made.Format(backupTime), v.Version, v.Files, bytesText(v.Bytes), v.Proof.Titles, v.Proof.Files, v.Proof.Records)
+	return fmt.Sprintf("Made %s by bijou %s: %d files, %s; %d titles with %d files, %d records on the log.\n%s",
+		v.Made.Format(backupTime), v.Version, v.Files, bytesText(v.Bytes), v.Proof.Titles, v.Proof.Files, v.Proof.Records, notInIt(v.Head))
+}
+
+// notInIt says which stores a backup does not hold.
+func notInIt(h recovery.Head) string {
+	if len(h.Elsewhere) == 0 {
+		return ""
+	}
+	return "Not in it, since servers keep them: " + strings.Join(h.Elsewhere, "; ") + ". Back these up by their own means.\n"
 }
 
 type restoreCmd struct {

@@ -26,7 +26,7 @@ const frameHeader = 32
 var frameMagic = []byte{0xB1, 'j', 0xFF, 'F'}
 
 // maxBody bounds a frame's body: a longer length is damage.
-const maxBody = maxAppend + groupBytes
+const maxBody = bijou.MaxAppend + groupBytes
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

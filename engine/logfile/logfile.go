@@ -25,9 +25,6 @@ import (
 // format is the version of the files' layout. Version 1 is the first.
 const format = 1
 
-// maxAppend bounds the records of one Append together, in bytes: they are one frame, which is read whole.
-const maxAppend = 16 << 20
-
 // Options say how much is kept.
 type Options struct {
 	// RetainBytes bounds the topics that Topics does not name, together; what is oldest goes first, a segment at a time. 0 keeps all.
@@ -45,11 +42,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Retention says how much of a topic is kept, as RetainBytes and RetainAge do of the others.
-type Retention struct {
-	Bytes int64
-	Age   time.Duration
-}
+// Retention is how much of a topic is kept.
+type Retention = bijou.Retention
 
 // Log implements bijou.LogStore. It belongs to one process at a time.
 type Log struct {
@@ -85,7 +79,7 @@ func Open(dir string, o Options) (*Log, error) { return openOn(osDisk{}, dir, o)
 func openOn(d disk, dir string, o Options) (*Log, error) {
 	o = o.withDefaults()
 	l := &Log{
-		dir: dir, options: o, shared: o.budget(Retention{o.RetainBytes, o.RetainAge}), own: map[string]*budget{}, disk: d, topics: map[string]*topic{},
+		dir: dir, options: o, shared: o.budget(Retention{Bytes: o.RetainBytes, Age: o.RetainAge}), own: map[string]*budget{}, disk: d, topics: map[string]*topic{},
 		closed: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	for topic, r := range o.Topics {
@@ -165,7 +159,7 @@ func (l *Log) openTopics() error {
 		return failure("open", l.dir, err)
 	}
 	for _, e := range entries {
-		if !e.IsDir() || checkName("topic", e.Name()) != nil {
+		if !e.IsDir() || bijou.CheckLogName("topic", e.Name()) != nil {
 			continue // not ours
 		}
 		t, err := l.openTopic(e.Name())
@@ -251,18 +245,9 @@ func (l *Log) errClosed() error {
 // now is the time in milliseconds since 1970.
 func (l *Log) now() int64 { return l.options.Now().UnixMilli() }
 
-// checkName refuses, as Invalid, what is not a safe name of a folder.
-func checkName(what, name string) error {
-	bad := strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != ""
-	if name == "" || len(name) > 100 || bad || name[0] == '.' {
-		return fmt.Errorf("%s %.40q: a name has 1 to 100 lower-case letters, digits, hyphens, underscores and dots, and does not begin with a dot: %w", what, name, bijou.Invalid)
-	}
-	return nil
-}
-
 // topic returns the topic, which exists from its first use.
 func (l *Log) topic(name string) (*topic, error) {
-	if err := checkName("topic", name); err != nil {
+	if err := bijou.CheckLogName("topic", name); err != nil {
 		return nil, err
 	}
 	l.mu.RLock()
@@ -300,8 +285,8 @@ func (l *Log) partition(name string, n int) (*topic, *partition, error) {
 	return t, t.partitions[n], nil
 }
 
-// Append implements bijou.LogStore. Appends to a partition that meet share one flush to disk. It also fails with Invalid for no records,
-// and for more than 16 MiB of them. A failure may be followed by the records being there all the same, where the flush failed.
+// Append implements bijou.LogStore. Appends to a partition that meet share one flush to disk; where that fails, the records may be there all
+// the same.
 func (l *Log) Append(ctx context.Context, name string, n int, records []bijou.Record) (int64, error) {
 	_, p, err := l.partition(name, n)
 	if err != nil {
@@ -310,20 +295,9 @@ func (l *Log) Append(ctx context.Context, name string, n int, records []bijou.Re
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	if len(records) == 0 {
-		return 0, fmt.Errorf("append to topic %s: there are no records: %w", name, bijou.Invalid)
-	}
-	const lengths = 6 // a record's two lengths take at most this many bytes
-	var bytes int64
-	for i, r := range records {
-		size := len(r.Key) + len(r.Value)
-		if size > bijou.MaxRecord {
-			return 0, fmt.Errorf("append to topic %s: record %d has %d bytes and may have %d: %w", name, i, size, bijou.MaxRecord, bijou.Invalid)
-		}
-		bytes += int64(size) + lengths
-	}
-	if bytes > maxAppend {
-		return 0, fmt.Errorf("append to topic %s: the records have %d bytes together and may have %d: append them in parts: %w", name, bytes, maxAppend, bijou.Invalid)
+	bytes, err := bijou.CheckRecords(name, records)
+	if err != nil {
+		return 0, err
 	}
 	return p.append(records, bytes)
 }
@@ -347,7 +321,7 @@ func (l *Log) Commit(ctx context.Context, group, name string, n int, next int64)
 	if err != nil {
 		return err
 	}
-	if err := checkName("group", group); err != nil {
+	if err := bijou.CheckLogName("group", group); err != nil {
 		return err
 	}
 	if next < 0 {
@@ -365,7 +339,7 @@ func (l *Log) Committed(_ context.Context, group, name string, n int) (int64, er
 	if err != nil {
 		return 0, err
 	}
-	if err := checkName("group", group); err != nil {
+	if err := bijou.CheckLogName("group", group); err != nil {
 		return 0, err
 	}
 	return t.groups.committed(group, n)

@@ -114,8 +114,8 @@ func (l *loader) leaf(path string) (leaf, bool) {
 
 // give sets the key to what text says.
 func (l *loader) give(k leaf, text, origin string) error {
-	if k.secret && text == Mask {
-		return fmt.Errorf("%s: %s is %s, which stands for a secret where one is printed: write the secret itself: %w", origin, k.path, Mask, bijou.Invalid)
+	if k.secret && text == Mask || k.password && strings.Contains(text, Mask) {
+		return fmt.Errorf("%s: %s holds %s, which stands for a secret where one is printed: write the secret itself: %w", origin, k.path, Mask, bijou.Invalid)
 	}
 	if err := k.parse(text); err != nil {
 		return fmt.Errorf("%s: %s %w: %w", origin, k.path, err, bijou.Invalid)

@@ -13,7 +13,8 @@ import (
 type leaf struct {
 	path, env string
 	value     reflect.Value
-	secret    bool
+	secret    bool // all of it
+	password  bool // of the address that it is
 	doc       string
 }
 
@@ -59,7 +60,7 @@ func collect(v reflect.Value, path, prefix string) []leaf {
 			panic(fmt.Sprintf("conf: key %s has no doc tag", full))
 		}
 		leaves = append(leaves, leaf{
-			path: full, value: field, secret: f.Tag.Get("secret") == "true", doc: doc,
+			path: full, value: field, secret: f.Tag.Get("secret") == "true", password: f.Tag.Get("secret") == "password", doc: doc,
 			env: prefix + "_" + strings.ToUpper(strings.ReplaceAll(full, ".", "_")),
 		})
 	}

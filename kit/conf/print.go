@@ -20,11 +20,7 @@ type Key struct {
 func Keys(cfg any, prefix string) []Key {
 	var keys []Key
 	for _, k := range leavesOf(cfg, prefix) {
-		text := k.text()
-		if k.secret && text != "" {
-			text = Mask
-		}
-		keys = append(keys, Key{Path: k.path, Type: kindName(k.value.Type()), Default: text, Env: k.env, Doc: k.doc})
+		keys = append(keys, Key{Path: k.path, Type: kindName(k.value.Type()), Default: k.shown(), Env: k.env, Doc: k.doc})
 	}
 	return keys
 }
@@ -90,9 +86,48 @@ func (k leaf) yaml() string {
 		return "[" + strings.Join(items, ", ") + "]"
 	}
 	if kindName(k.value.Type()) == "text" {
-		return quote(k.text())
+		return quote(k.shown())
 	}
 	return k.text()
+}
+
+// shown returns the value as text for people, without what is secret of it.
+func (k leaf) shown() string {
+	text := k.text()
+	switch {
+	case k.secret && text != "":
+		return Mask
+	case k.password:
+		return HidePassword(text)
+	}
+	return text
+}
+
+// HidePassword returns the address with Mask in place of the password in it. The whole of it is Mask where that cannot be told.
+func HidePassword(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		if strings.Contains(address, "@") {
+			return Mask
+		}
+		return address
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	at := strings.LastIndex(rest[:end], "@")
+	if at < 0 {
+		if strings.Contains(rest, "@") { // a password with a slash in it, most likely
+			return scheme + "://" + Mask
+		}
+		return address
+	}
+	user, _, has := strings.Cut(rest[:at], ":")
+	if !has {
+		return address
+	}
+	return scheme + "://" + user + ":" + Mask + rest[at:]
 }
 
 // quote returns text as a YAML scalar: bare where it is a plain word or path, in double quotes otherwise (YAML 1.2.2 section 7.3.1).

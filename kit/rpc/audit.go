@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -122,7 +123,25 @@ func (a *auditing) on(req *http.Request, in reflect.Value) map[string]string {
 		return on
 	}
 	for _, f := range a.route.plan.audited {
-		note(jsonName(f), fmt.Sprint(in.FieldByIndex(f.Index)))
+		note(jsonName(f), noted(in.FieldByIndex(f.Index)))
 	}
 	return on
+}
+
+// noted returns a field's value as it is noted: nothing for one that is absent, and JSON for what has parts or is there and empty.
+func noted(v reflect.Value) string {
+	if v.Kind() != reflect.Pointer {
+		return fmt.Sprint(v)
+	}
+	if v.IsNil() {
+		return ""
+	}
+	if v = v.Elem(); v.Kind() == reflect.String && v.Len() > 0 {
+		return v.String()
+	}
+	text, err := json.Marshal(v.Interface())
+	if err != nil {
+		return fmt.Sprint(v) // it came out of JSON, and goes in again
+	}
+	return string(text)
 }

@@ -44,10 +44,13 @@ func (a *auditor) End(ctx context.Context, seq int64, outcome bijou.Outcome, say
 
 // Order is an input with all that can be noted, and what must not be.
 type Order struct {
-	ID     string `path:"id"`
-	Why    string `query:"why"`
-	Name   string `json:"name" audit:"true" maxLength:"10"`
-	Secret string `json:"secret,omitempty"`
+	ID     string  `path:"id"`
+	Why    string  `query:"why"`
+	Name   string  `json:"name" audit:"true" maxLength:"10"`
+	Secret string  `json:"secret,omitempty"`
+	Year   *int    `json:"year,omitempty" audit:"true"`
+	Note   *string `json:"note,omitempty" audit:"true"`
+	Tags   *[]int  `json:"tags,omitempty" audit:"true"`
 }
 
 // vault has one method of each kind that may change something, and does what each input's name says.
@@ -85,6 +88,8 @@ func TestWhatAnOperatorChangesIsNotedBeforeAndAfterAndBeforeTheAnswer(t *testing
 	}{
 		"done": {"PUT", `{"name":"x","secret":"s3cret"}`, ada, 204, []string{
 			"begin PUT /orders/{id} by ada on map[id:7 name:x why:late], work done 0 times", `end 1 ok "", work done 1 times`}},
+		"with what is absent left out": {"PUT", `{"name":"x","year":0,"note":"","tags":[1,2]}`, ada, 204, []string{
+			`begin PUT /orders/{id} by ada on map[id:7 name:x note:"" tags:[1,2] why:late year:0], work done 0 times`, `end 1 ok "", work done 1 times`}},
 		"failed": {"PUT", `{"name":"fail"}`, ada, 404, []string{
 			"begin PUT /orders/{id} by ada on map[id:7 name:fail why:late], work done 0 times", `end 1 failed "there is no such thing", work done 1 times`}},
 		"refused by the work": {"PUT", `{"name":"deny"}`, ada, 403, []string{

@@ -148,6 +148,7 @@ func TestWhatAClientSendsCannotForgeALine(t *testing.T) {
 type parts struct {
 	ready bool
 	list  []run.PartState
+	needs []watch.Need
 }
 
 func (p *parts) Ready() bool             { return p.ready }
@@ -156,7 +157,10 @@ func (p *parts) States() []run.PartState { return p.list }
 func TestHealthIsToldToMachines(t *testing.T) {
 	var _ watch.Health = run.New()
 	p := &parts{list: []run.PartState{{Name: "members", State: "ready"}, {Name: "door", State: "starting"}}}
-	h := watch.Pages(p, watch.NewMetrics("1.2", "abc\xff"))
+	needs := func() []watch.Need { return p.needs }
+	metrics := watch.NewMetrics("1.2", "abc\xff")
+	watch.WatchNeeds(metrics, needs)
+	h := watch.Pages(p, metrics, needs)
 	check := func(verb, target string, status int, want string) {
 		t.Helper()
 		w := httptest.NewRecorder()
@@ -177,6 +181,11 @@ func TestHealthIsToldToMachines(t *testing.T) {
 	check("POST", "/readyz", 405, "")
 	check("GET", "/metrics", 200, `bijou_build_info{commit="abc?",go_version="go`)
 	check("GET", "/metrics", 200, "go_goroutines ")
+	p.needs = []watch.Need{{Name: "store facts", State: "away since noon", Degraded: true}, {Name: "store titles", State: "ok"}}
+	check("GET", "/readyz", 200, "ready, degraded\n")
+	check("GET", "/readyz?verbose", 200, "door: starting\nstore facts: away since noon\nstore titles: ok\nready, degraded\n")
+	check("GET", "/metrics", 200, `bijou_need_up{need="store facts"} 0`)
+	check("GET", "/metrics", 200, `bijou_need_up{need="store titles"} 1`)
 }
 
 func TestALogIsWrittenFromItsLevelOn(t *testing.T) {

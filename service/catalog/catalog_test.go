@@ -236,6 +236,7 @@ func TestAnEditThatNoCatalogueCanHoldChangesNothing(t *testing.T) {
 	for words, edit := range map[string]bijou.TitleEdit{
 		"the name is empty":          {Name: new(" ")},
 		"control character":          {Name: new("two\nlines")},
+		"turns the direction":        {Name: new("film\u202egpj.mp4")},
 		"301 bytes":                  {Name: new(strings.Repeat("x", 301))},
 		"4001 characters":            {Synopsis: new(strings.Repeat("é", 4001))},
 		"year 99999":                 {Year: new(99999)},

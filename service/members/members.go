@@ -119,15 +119,9 @@ func New(d Deps) *Service {
 
 // Run reads facts and sends reset links until ctx ends.
 func (s *Service) Run(ctx context.Context, ready func()) error {
-	n, err := s.Facts.Partitions(ctx, bijou.TopicFacts)
-	if err != nil {
-		return fmt.Errorf("members read facts: %w", err)
-	}
 	ready()
 	g, ctx := errgroup.WithContext(ctx)
-	for p := range n {
-		g.Go(func() error { return s.consume(ctx, p) })
-	}
+	g.Go(func() error { return s.consumeAll(ctx) })
 	g.Go(func() error { return s.sendResets(ctx) })
 	return g.Wait()
 }

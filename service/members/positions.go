@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"bijou"
@@ -19,29 +20,48 @@ const (
 	lastWait  = 30 * time.Second
 )
 
-// consume turns one partition's facts into positions until ctx ends. A store that fails is tried again: a fact is passed over
-// only when it can never be read.
-func (s *Service) consume(ctx context.Context, partition int) error {
-	wait := firstWait
-	for {
-		moved, err := s.drain(ctx, partition)
-		if ctx.Err() != nil {
-			return nil
+// consumeAll turns facts into positions until ctx ends.
+func (s *Service) consumeAll(ctx context.Context) error {
+	n := 0
+	s.patiently(ctx, func() (bool, error) {
+		var err error
+		n, err = s.Facts.Partitions(ctx, bijou.TopicFacts)
+		return false, err
+	})
+	var all sync.WaitGroup
+	for p := range n {
+		all.Go(func() {
+			s.patiently(ctx, func() (bool, error) {
+				moved, err := s.drain(ctx, p)
+				return moved, fmt.Errorf("partition %d: %w", p, err)
+			})
+		})
+	}
+	all.Wait()
+	return nil
+}
+
+// patiently does f until it succeeds or ctx ends. A store that fails is tried again: a fact is passed over only when it can never be read.
+// f tells whether it came further, after which waiting begins anew.
+func (s *Service) patiently(ctx context.Context, f func() (moved bool, err error)) {
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		moved, err := f()
+		if err == nil || ctx.Err() != nil {
+			return
 		}
 		if moved {
 			wait = firstWait
 		}
-		s.Log.Warn("positions wait", "partition", partition, "retry_in", wait, "error", err)
+		s.Log.Warn("positions wait", "retry_in", wait, "error", err)
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(wait):
-			wait = min(2*wait, lastWait)
 		}
 	}
 }
 
-// drain reads the partition from where the room stopped until something fails. It tells whether it came further.
+// drain reads the partition from where the room stopped until something fails, which it returns. It tells whether it came further.
 func (s *Service) drain(ctx context.Context, partition int) (moved bool, err error) {
 	const batch = 500
 	next, err := s.Facts.Committed(ctx, group, bijou.TopicFacts, partition)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -28,6 +27,7 @@ type memoryLog struct {
 	committed []int64
 	more      chan struct{} // closed and replaced at each append
 	failReads int           // the next reads fail
+	away      bool          // how many partitions there are is not told
 	reads     []time.Time
 }
 
@@ -57,7 +57,9 @@ func (l *memoryLog) addRaw(partition int, value []byte) {
 
 // Partitions implements bijou.LogStore.
 func (l *memoryLog) Partitions(context.Context, string) (int, error) {
-	if len(l.records) == 0 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.away {
 		return 0, fmt.Errorf("the log does not answer: %w", bijou.Unavailable)
 	}
 	return len(l.records), nil
@@ -346,10 +348,23 @@ func TestARestartGoesOnWhereTheRoomStopped(t *testing.T) {
 	})
 }
 
-func TestALogThatCannotBeAskedEndsTheRoom(t *testing.T) {
-	room := members.New(members.Deps{Facts: newLog(0), Log: slog.New(slog.DiscardHandler)})
-	err := room.Run(t.Context(), func() { t.Error("the room says that it is ready") })
-	if !errors.Is(err, bijou.Unavailable) {
-		t.Errorf("Run = %v, want Unavailable", err)
-	}
+func TestALogThatIsAwayAtTheStartIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, p := newLog(1), newPositions()
+		l.away = true
+		r := startReader(t, l, p) // which waits until the room is ready
+		l.add(t, 0, at(bijou.FactPause, "ply_1", 1, 1_000, begin))
+		time.Sleep(10 * time.Second)
+		l.mu.Lock()
+		l.away = false
+		l.mu.Unlock()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if err := r.stop(); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if p.kept["ttl_1"].Seq != 1 {
+			t.Errorf("saves %+v, want the fact that came meanwhile", p.saves)
+		}
+	})
 }

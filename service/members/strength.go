@@ -34,8 +34,8 @@ func checkPassword(password, email string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < minPassword:
 		return fmt.Errorf("the password has %d characters: use at least %d: %w", n, minPassword, bijou.Invalid)
-	case plain == "" || oneRune(plain):
-		return fmt.Errorf("the password is one character over and over: use several: %w", bijou.Invalid)
+	case plain == "" || repeats(plain):
+		return fmt.Errorf("the password is the same over and over: use something longer in its place: %w", bijou.Invalid)
 	case plain == email || plain == name:
 		return fmt.Errorf("the password is the e-mail address: use something that others do not know: %w", bijou.Invalid)
 	case common()[plain]:
@@ -44,8 +44,8 @@ func checkPassword(password, email string) error {
 	return nil
 }
 
-// oneRune tells whether the text is one character over and over.
-func oneRune(s string) bool {
-	first, _ := utf8.DecodeRuneInString(s)
-	return strings.Trim(s, string(first)) == ""
+// repeats tells whether the text is one piece over and over: such a text is found again within two of itself.
+func repeats(s string) bool {
+	twice := s + s
+	return strings.Contains(twice[1:len(twice)-1], s)
 }

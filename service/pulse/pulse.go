@@ -91,13 +91,9 @@ func New(d Deps) *Service {
 
 // Run reads facts until ctx ends. When the log fails, it begins again from what is kept.
 func (s *Service) Run(ctx context.Context, ready func()) error {
-	n, err := s.Log.Partitions(ctx, bijou.TopicFacts)
-	if err != nil {
-		return fmt.Errorf("pulse reads facts: %w", err)
-	}
 	ready()
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		moved, err := s.work(ctx, n)
+		moved, err := s.work(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}

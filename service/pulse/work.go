@@ -45,7 +45,11 @@ type placed struct {
 }
 
 // work restores what is kept, and reads on until ctx ends or something fails. It tells whether it came further.
-func (s *Service) work(ctx context.Context, partitions int) (moved bool, err error) {
+func (s *Service) work(ctx context.Context) (moved bool, err error) {
+	partitions, err := s.Log.Partitions(ctx, bijou.TopicFacts)
+	if err != nil {
+		return false, fmt.Errorf("read facts: %w", err)
+	}
 	w, err := s.restore(ctx, partitions)
 	if err != nil {
 		return false, err

@@ -43,6 +43,8 @@ type Head struct {
 	Version string    `json:"version" doc:"Of the program that made it."`
 	Commit  string    `json:"commit"`
 	Made    time.Time `json:"made" doc:"The moment that it shows."`
+	// Elsewhere are the stores that servers keep, which have backups of their own: such as "accounts at mysql://db:3306/bijou".
+	Elsewhere []string `json:"elsewhere,omitempty" doc:"Stores that servers elsewhere keep, and that are not in it."`
 }
 
 // Entry is one line of a backup's manifest.

@@ -33,7 +33,7 @@ func TestWhatIsRestoredIsWhatWasBackedUp(t *testing.T) {
 	for _, content := range small {
 		bytes += int64(len(content))
 	}
-	want := Verified{Report{Head{Format, "1", "v1", "c", noon}, int64(len(small)), bytes}, Proof{Titles: len(small)}}
+	want := Verified{Report{Head{Format: Format, Data: "1", Version: "v1", Commit: "c", Made: noon}, int64(len(small)), bytes}, Proof{Titles: len(small)}}
 	if diff := cmp.Diff(want, v); diff != "" {
 		t.Errorf("what is said of it (-want +got):\n%s", diff)
 	}

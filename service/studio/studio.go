@@ -6,6 +6,7 @@ package studio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -85,10 +86,21 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	if err := s.emptyScratch(); err != nil {
 		return err
 	}
-	if err := s.resume(ctx); err != nil {
+	err := s.resume(ctx)
+	if err != nil && !errors.Is(err, bijou.Unavailable) {
 		return err
 	}
 	ready()
+	for ; errors.Is(err, bijou.Unavailable); err = s.resume(ctx) { // a store that is away may come
+		s.noteStuck(err)
+		pause(ctx, leaseTerm)
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.sweep(ctx) })
 	for n := range s.Config.Workers {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,8 @@ func LogStore(t *testing.T, open func(t *testing.T) bijou.LogStore) {
 	run(t, open, "PartitionsAndTopicsAreSeparate", logSeparate)
 	run(t, open, "APartitionOutOfRangeIsInvalid", logRange)
 	run(t, open, "ARecordOverTheBoundIsInvalidAndNoneOfItsCompanyIsKept", logTooLarge)
+	run(t, open, "WhatIsAppendedTogetherIsBoundedAndWholeUpToThere", logMaxAppend)
+	run(t, open, "ANameThatNoStoreTakesIsInvalid", logNames)
 	run(t, open, "AReadReturnsAtMostItsLimitAndReadingOnMissesNothing", logPages)
 	run(t, open, "AReadWaitsForTheFirstRecord", logWaits)
 	run(t, open, "AReadThatWaitsReturnsItsContextsError", logContext)
@@ -159,6 +162,37 @@ func logTooLarge(t *testing.T, s bijou.LogStore) {
 	}
 	if first := appendTo(t, s, "facts", 0, text("fits")); first != 0 {
 		t.Errorf("first record after the refused ones: got offset %d, want 0", first)
+	}
+}
+
+func logMaxAppend(t *testing.T, s bijou.LogStore) {
+	const overhead = 16 // that each record is counted with
+	most := slices.Repeat([]bijou.Record{{Value: make([]byte, bijou.MaxRecord-overhead)}}, bijou.MaxAppend/bijou.MaxRecord)
+	for what, rs := range map[string][]bijou.Record{"no records": nil, "too much": append(most, bijou.Record{})} {
+		_, err := s.Append(t.Context(), "facts", 0, rs)
+		wantKind(t, "append "+what, err, bijou.Invalid)
+	}
+	wantSame(t, "offset of as much as may be", appendTo(t, s, "facts", 0, most), 0)
+	wantSame(t, "offset of what comes next", appendTo(t, s, "facts", 0, text("next")), int64(len(most)))
+	got := readAll(t, s, "facts", 0, len(most)+1, 5)
+	for _, r := range got[:len(most)] {
+		wantSame(t, fmt.Sprintf("length of record %d", r.Offset), len(r.Value), bijou.MaxRecord-overhead)
+	}
+	small := slices.Repeat([]bijou.Record{{Key: []byte("k")}}, 100_000)
+	wantSame(t, "offset of very many", appendTo(t, s, "facts", 0, small), int64(len(got)))
+}
+
+func logNames(t *testing.T, s bijou.LogStore) {
+	for _, name := range []string{"", ".hidden", "Capital", "a/b", "a b", strings.Repeat("x", 101)} {
+		_, err := s.Append(t.Context(), name, 0, text("x"))
+		wantKind(t, fmt.Sprintf("append to topic %q", name), err, bijou.Invalid)
+		_, err = s.Read(t.Context(), name, 0, 0, 1)
+		wantKind(t, fmt.Sprintf("read topic %q", name), err, bijou.Invalid)
+		_, err = s.Partitions(t.Context(), name)
+		wantKind(t, fmt.Sprintf("partitions of topic %q", name), err, bijou.Invalid)
+		wantKind(t, fmt.Sprintf("commit of group %q", name), s.Commit(t.Context(), name, "facts", 0, 1), bijou.Invalid)
+		_, err = s.Committed(t.Context(), name, "facts", 0)
+		wantKind(t, fmt.Sprintf("committed of group %q", name), err, bijou.Invalid)
 	}
 }
 

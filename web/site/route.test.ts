@@ -23,6 +23,7 @@ test.each([
   ['/operate/', { name: 'operate', part: 'users' }],
   ['/operate/audit', { name: 'operate', part: 'audit' }],
   ['/operate/pulse', { name: 'operate', part: 'pulse' }],
+  ['/operate/stores', { name: 'operate', part: 'stores' }],
   ['/operate/welcome', { name: 'operate', part: 'welcome' }],
   ['/operate/signed-on', { name: 'operate', part: 'signed-on' }],
   ['/operate/nothing', { name: 'missing' }],

@@ -12,9 +12,9 @@ export type Page =
   | { name: 'missing' };
 
 /** What the pages show to who runs the service. */
-export type OperatePart = 'users' | 'audit' | 'pulse' | 'welcome' | 'signed-on';
+export type OperatePart = 'users' | 'audit' | 'pulse' | 'stores' | 'welcome' | 'signed-on';
 
-const operateParts: readonly string[] = ['users', 'audit', 'pulse', 'welcome', 'signed-on'] satisfies OperatePart[];
+const operateParts: readonly string[] = ['users', 'audit', 'pulse', 'stores', 'welcome', 'signed-on'] satisfies OperatePart[];
 
 const titleID = /^ttl_[0-9a-z]{1,64}$/;
 

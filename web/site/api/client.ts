@@ -15,6 +15,7 @@ export type OperatorRole = Schemas['NewOperator']['role'];
 export type Invitation = Schemas['Invitation'];
 export type Invited = Schemas['Invited'];
 export type Action = Schemas['Action'];
+export type StoreState = Schemas['StoreState'];
 export type Profile = Schemas['Profile'];
 export type ListedSignIn = Schemas['ListedSignIn'];
 export type Pulse = Schemas['Answer'];

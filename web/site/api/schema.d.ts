@@ -948,6 +948,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List where the service keeps what, and how each store is */
+        get: operations["getStores"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studio/sources": {
         parameters: {
             query?: never;
@@ -2049,6 +2066,27 @@ export interface components {
             usable: boolean;
             /** @description What the operator wants it to do. */
             wanted: string;
+        };
+        StoreState: {
+            /** @description Where it is; absent for a store in the service's own data directory. */
+            address?: string;
+            /** @description Why it cannot be used, and what helps. */
+            says?: string;
+            /**
+             * Format: date-time
+             * @description When it came to be so.
+             */
+            since?: string;
+            /**
+             * @description unknown until it was asked.
+             * @enum {string}
+             */
+            state: "ok" | "away" | "unknown";
+            /** @description What is kept there, such as accounts. */
+            store: string;
+        };
+        StoreStates: {
+            stores: components["schemas"]["StoreState"][];
         };
         TextSource: {
             /**
@@ -3687,6 +3725,27 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getStores: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoreStates"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -1,0 +1,215 @@
+//go:build engines
+
+package system_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"bijou/test/engines"
+	"bijou/test/harness"
+)
+
+// site is a service all of whose stores are kept by servers.
+type site struct {
+	*harness.Service
+	env   []string // that says where the stores are
+	parts []part
+}
+
+// part is one engine of the site: the servers that are broken together, and what they keep.
+type part struct {
+	name    string
+	servers []*engines.Server
+	stores  []string
+	// use asks for something that only this engine can answer, and wants it to be as it was acknowledged.
+	use func(t *testing.T, m *visit) harness.Answer
+}
+
+// visit is a member who watches a film.
+type visit struct {
+	harness.Client
+	title  harness.Title
+	player *harness.Player
+	at     int64 // the position that was acknowledged last
+}
+
+// serverSite starts all servers, each of which keeps nothing yet.
+func serverSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{}
+	keep := func(p part, address string) {
+		for _, store := range p.stores {
+			s.env = append(s.env, fmt.Sprintf("BIJOU_STORES_%s=%s", strings.ToUpper(store), address))
+		}
+		s.parts = append(s.parts, p)
+	}
+	db := engines.MySQL(t)
+	keep(part{"mysql", []*engines.Server{db}, []string{"accounts", "titles", "work", "operators", "appliances"}, signedIn}, engines.MySQLDatabase(t, db, "bijou", ""))
+	log := engines.Kafka(t, t.TempDir())
+	keep(part{"kafka", []*engines.Server{log}, []string{"facts"}, reports}, "kafka://"+log.Address)
+	return s
+}
+
+// signedIn asks who the member is.
+func signedIn(t *testing.T, m *visit) harness.Answer { return m.Do(t, "GET", "/api/v1/me", nil) }
+
+// reports has the player say how far it has come.
+func reports(t *testing.T, m *visit) harness.Answer {
+	a, err := m.player.TryReport("heartbeat", m.at+1000)
+	if err != nil {
+		t.Fatalf("report: %v", err)
+	}
+	if a.Status == http.StatusAccepted {
+		m.at += 1000
+	}
+	return a
+}
+
+// start starts the service.
+func (s *site) start(t *testing.T, dataDir string) {
+	t.Helper()
+	s.Service = harness.Up.Start(t, harness.Options{DataDir: dataDir, Env: append(s.env, "BIJOU_BUNDLED_FILMS=true")})
+}
+
+// states returns how the stores are, as the service says.
+func (s *site) states(t *testing.T) map[string]string {
+	t.Helper()
+	states := map[string]string{}
+	for line := range strings.Lines(string(s.Guest().Get(t, "/readyz?verbose"))) {
+		if name, state, ok := strings.Cut(strings.TrimPrefix(line, "store "), ": "); ok && strings.HasPrefix(line, "store ") {
+			states[name] = state
+		}
+	}
+	return states
+}
+
+// await waits until the stores of the part are in the state.
+func (s *site) await(t *testing.T, p part, state string) {
+	t.Helper()
+	engines.Until(t, p.name+" is "+state, time.Minute, func() error {
+		got := s.states(t)
+		for _, store := range p.stores {
+			if !strings.HasPrefix(got[store], state) {
+				return fmt.Errorf("store %s is %q, want %q", store, got[store], state)
+			}
+		}
+		return nil
+	})
+}
+
+// doctor returns what the doctor says of the stores: the state of each finding.
+func (s *site) doctor(t *testing.T) map[string]string {
+	t.Helper()
+	cmd := s.Command(t, "--output", "json", "doctor")
+	cmd.Env = harness.Environ(s.env...)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	_ = cmd.Run() // which fails where a finding is a failure
+	var findings []struct{ Check, State, Says string }
+	if err := json.Unmarshal(out.Bytes(), &findings); err != nil {
+		t.Fatalf("doctor says %s: %v", &out, err)
+	}
+	states := map[string]string{}
+	for _, f := range findings {
+		if names, ok := strings.CutPrefix(f.Check, "store "); ok {
+			for name := range strings.SplitSeq(names, ", ") {
+				states[name] = f.State
+			}
+		}
+		if strings.Contains(f.Says, "p@ss") || strings.Contains(f.Says, "p%40ss") {
+			t.Errorf("doctor tells a password: %s", f.Says)
+		}
+	}
+	return states
+}
+
+func TestEveryStoreCanBeKeptByAServerThatComesGoesAndComesBack(t *testing.T) {
+	s := serverSite(t)
+	for _, p := range s.parts {
+		for _, v := range p.servers {
+			v.Kill(t)
+		}
+	}
+	s.start(t, t.TempDir())
+	for _, p := range s.parts {
+		s.await(t, p, "away")
+		if got := s.doctor(t)[p.stores[0]]; got != "failure" {
+			t.Errorf("doctor says that %s is %q while it is away", p.name, got)
+		}
+		for _, v := range p.servers {
+			v.Start(t)
+		}
+		s.await(t, p, "ok")
+		if got := s.doctor(t)[p.stores[0]]; got != "ok" {
+			t.Errorf("doctor says that %s is %q while it is there", p.name, got)
+		}
+	}
+	harness.Eventually(t, "the bundled films are there", func() bool { return len(s.Guest().Titles(t)) > 0 })
+	m := &visit{Client: s.SignUp(t, "ada@example.org"), title: s.Add(t, harness.Film(t, filmSeconds))}
+	m.player = m.StartPlay(t, m.title.ID)
+	for _, track := range m.player.TracksOfDASH(t) {
+		for _, segment := range track.Segments {
+			m.player.Get(t, segment)
+		}
+	}
+	for _, p := range s.parts {
+		t.Run(p.name, func(t *testing.T) { s.lose(t, p, m) })
+	}
+	s.Kill(t)
+	s.start(t, s.DataDir)
+	m.Client = m.As(s.Service)
+	for _, p := range s.parts {
+		s.await(t, p, "ok")
+	}
+	m.wantPlace(t)
+}
+
+// lose has the part's servers killed and started again, and the member use the service meanwhile.
+func (s *site) lose(t *testing.T, p part, m *visit) {
+	wantOK(t, "before", p.use(t, m))
+	for _, v := range p.servers {
+		v.Kill(t)
+	}
+	begin := time.Now()
+	if a := p.use(t, m); a.Status < 500 || a.Detail() == "" {
+		t.Errorf("without %s: status %d, want a failure with a sentence: %s", p.name, a.Status, a.Body)
+	}
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("without %s the failure took %s", p.name, took)
+	}
+	s.await(t, p, "away")
+	for _, v := range p.servers {
+		v.Start(t)
+	}
+	s.await(t, p, "ok")
+	engines.Until(t, "the service works with "+p.name+" again", 30*time.Second, func() error {
+		if a := p.use(t, m); a.Status >= 300 {
+			return fmt.Errorf("status %d: %s", a.Status, a.Body)
+		}
+		return nil
+	})
+	m.wantPlace(t)
+}
+
+func wantOK(t *testing.T, when string, a harness.Answer) {
+	t.Helper()
+	if a.Status >= 300 {
+		t.Fatalf("%s: status %d: %s", when, a.Status, a.Body)
+	}
+}
+
+// wantPlace wants the film to go on where the member was.
+func (m *visit) wantPlace(t *testing.T) {
+	t.Helper()
+	harness.Eventually(t, fmt.Sprintf("the film goes on at %d ms", m.at), func() bool {
+		a := m.Do(t, "POST", "/api/v1/titles/"+m.title.ID+"/plays", nil)
+		var play harness.Play
+		return a.Status == http.StatusCreated && json.Unmarshal(a.Body, &play) == nil && play.PositionMS == m.at
+	})
+}
