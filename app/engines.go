@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"bijou"
+	"bijou/engine/cassandra"
 	"bijou/engine/kafka"
 	"bijou/engine/mysql"
 )
@@ -54,7 +55,8 @@ func (k storeAt) engine(c Config) (engine, error) {
 
 // engines opens the networked engines, by the scheme of their addresses.
 var engines = map[string]func(c Config, address string) (engine, error){
-	"mysql": func(_ Config, address string) (engine, error) { return mysql.Open(address) },
+	"mysql":     func(_ Config, address string) (engine, error) { return mysql.Open(address) },
+	"cassandra": func(_ Config, address string) (engine, error) { return cassandra.Open(address) },
 	"kafka": func(c Config, address string) (engine, error) {
 		return kafka.Open(address, kafka.Options{
 			Retain: bijou.Retention{Bytes: int64(c.Facts.Retain), Age: c.Facts.RetainFor}, Topics: c.topics(),
@@ -64,8 +66,11 @@ var engines = map[string]func(c Config, address string) (engine, error){
 
 // keepers says which engine keeps which store, and puts it in place.
 var keepers = map[string]map[string]func(s *stores, e engine){
-	"accounts":   {"mysql": func(s *stores, e engine) { s.accounts = e.(*mysql.Database).Members() }},
-	"profiles":   {"mysql": func(s *stores, e engine) { s.profiles = e.(*mysql.Database).Members() }},
+	"accounts": {"mysql": func(s *stores, e engine) { s.accounts = e.(*mysql.Database).Members() }},
+	"profiles": {
+		"cassandra": func(s *stores, e engine) { s.profiles = e.(*cassandra.Store) },
+		"mysql":     func(s *stores, e engine) { s.profiles = e.(*mysql.Database).Members() },
+	},
 	"operators":  {"mysql": func(s *stores, e engine) { s.operators = e.(*mysql.Database).Operators() }},
 	"titles":     {"mysql": func(s *stores, e engine) { s.titles = e.(*mysql.Database).Catalog() }},
 	"work":       {"mysql": func(s *stores, e engine) { s.work = e.(*mysql.Database).Studio() }},
