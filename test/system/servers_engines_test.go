@@ -52,7 +52,7 @@ func serverSite(t *testing.T) *site {
 	db := engines.MySQL(t)
 	keep(part{"mysql", []*engines.Server{db}, []string{"accounts", "titles", "work", "operators", "appliances"}, signedIn}, engines.MySQLDatabase(t, db, "bijou", ""))
 	log := engines.Kafka(t, t.TempDir())
-	keep(part{"kafka", []*engines.Server{log}, []string{"facts"}, reports}, "kafka://"+log.Address)
+	keep(part{"kafka", []*engines.Server{log.Server}, []string{"facts"}, reports}, "kafka://"+log.Address)
 	return s
 }
 
