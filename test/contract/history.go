@@ -89,9 +89,10 @@ type history struct {
 	barred     int64      // how far the clients may come until the next fault is done
 	opened     *sync.Cond // that changed
 	operations []porcupine.Operation
-	faults     []string // what the store did wrong
-	unknown    int      // calls of which nobody knows what they came to
-	full       int      // calls that were refused for want of room
+	faults     []string   // what the store did wrong
+	broken     [][2]int64 // from when to when something was broken
+	unknown    int        // calls of which nobody knows what they came to
+	full       int        // calls that were refused for want of room
 }
 
 // client is one of those that use the store, each in a goroutine of its own.
@@ -170,13 +171,20 @@ func (p *history) breakAndMend() {
 		}
 		most = most/4 + time.Duration(p.random.Int64N(int64(most)*3/4))
 		p.t.Logf("after %d calls: %s, for %s at most", p.answered.Load(), f.Name, most)
+		from := p.now()
 		f.Break(p.t)
 		p.bar(int64((round + 1) * share))
 		p.await(p.answered.Load()+int64(share/2), most)
 		if f.Mend != nil {
 			f.Mend(p.t)
 		}
+		p.broken = append(p.broken, [2]int64{from, p.now()})
 	}
+}
+
+// disturbed tells whether something was broken while the call was made.
+func (p *history) disturbed(op porcupine.Operation) bool {
+	return slices.ContainsFunc(p.broken, func(b [2]int64) bool { return op.Call <= b[1] && op.Return >= b[0] })
 }
 
 // await waits until so many calls are answered, and tells whether that was so within the term.

@@ -49,7 +49,7 @@ func leaseHistory(t *testing.T, h History, open func(t *testing.T) WorkKeeper) *
 	defer stop.Stop()
 	for last := (&client{p, 0, p.random}); g.do(last, leaseCall{Name: "all"}, nil).Unknown && !p.over.Load(); {
 	}
-	p.operations = narrowed(p.operations)
+	p.operations = p.lost()
 	p.linearizable("work of", leaseModel, func(any) string { return string(leaseTitle) }, func(op porcupine.Operation) string {
 		return fmt.Sprintf("%+v: %+v", op.Input, op.Output)
 	})
@@ -297,39 +297,48 @@ func (in leaseCall) ask(ctx context.Context, s WorkKeeper) (out leaseAnswer, w b
 	return out, w, err
 }
 
-// narrowed says of each lease with an unknown outcome what it may have come to: a lease that the work was seen to have had at the latest in the end, and
-// that nobody was told of. One that can have come to nothing is left out.
-func narrowed(ops []porcupine.Operation) (out []porcupine.Operation) {
+// lost adds what nobody was told of: leases that the work was seen to have had. One may be what a call with an unknown outcome came to; and one that was made
+// while something was broken may be a first try of a call whose answer was lost, and which was given another piece in the end, since the first had
+// lapsed meanwhile. A call with an unknown outcome that can have come to nothing of this is left out.
+func (p *history) lost() (out []porcupine.Operation) {
 	told, latest, of := map[given]bool{}, map[bijou.JobID]int{}, map[given]leasePiece{}
-	for _, op := range ops {
+	for _, op := range p.operations {
 		a := op.Output.(leaseAnswer)
 		if a.ID != "" {
 			told[given{a.ID, a.Attempt}] = true
 		}
 		for _, w := range a.All {
 			latest[w.ID] = max(latest[w.ID], w.Attempt)
-			if w.Worker != "" {
-				of[given{w.ID, w.Attempt}] = w
+			of[given{w.ID, w.Attempt}] = w
+		}
+	}
+	var untold []given
+	for id, n := range latest {
+		for attempt := 1; attempt <= n; attempt++ {
+			if x := (given{id, attempt}); !told[x] {
+				untold = append(untold, x)
 			}
 		}
 	}
-	for _, op := range ops {
+	for _, op := range p.operations {
 		in, a := op.Input.(leaseCall), op.Output.(leaseAnswer)
-		if in.Name == "lease" && a.Unknown {
-			for id, n := range latest {
-				for attempt := 1; attempt <= n; attempt++ {
-					x := given{id, attempt}
-					if w, seen := of[x]; !told[x] && (!seen || w.Worker == in.Worker) {
-						a.May = append(a.May, x)
-					}
-				}
-			}
-			if len(a.May) == 0 {
-				continue
-			}
-			op.Output = a
+		if in.Name != "lease" {
+			out = append(out, op)
+			continue
 		}
-		out = append(out, op)
+		var may []given
+		for _, x := range untold {
+			if w, seen := of[x]; !seen || w.Worker == in.Worker && (w.State != bijou.WorkLeased || w.Until == in.Now+in.Term) {
+				may = append(may, x)
+			}
+		}
+		if !a.Unknown {
+			out = append(out, op)
+		}
+		if len(may) > 0 && (a.Unknown || p.disturbed(op)) {
+			op.Output = leaseAnswer{outcome: outcome{Unknown: true}, May: may}
+			out = append(out, op)
+		}
 	}
 	return out
 }
