@@ -62,6 +62,8 @@ var thirdParty = map[string][]string{
 
 	// The languages that films name, as BCP 47.
 	"engine/ffmpeg": {"golang.org/x/text"},
+	// The protocol of S3 with its signatures, and the usual variables and files of AWS; one group of goroutines for the parts of an upload.
+	"engine/s3": {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
 	// E-mail by SMTP with STARTTLS, sign-in and encodings, by who keeps that up.
 	"engine/smtp": {"github.com/wneessen/go-mail"},
 	// SQLite without cgo, so the one binary needs no C library; versioned migrations; text folded for search.
