@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"bijou"
 	"bijou/test/contract"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 )
@@ -56,4 +59,33 @@ func open(t testing.TB, address string, o Options) *Store {
 		}
 	})
 	return s
+}
+
+func TestTheBucketKeepsTheContractOfInbox(t *testing.T) { checkInbox(t, serve(t)) }
+
+func checkInbox(t *testing.T, server string) {
+	contract.Inbox(t, func(t *testing.T) contract.TestInbox {
+		i, err := OpenInbox(fresh(server))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := i.client(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return contract.TestInbox{
+			Inbox: i,
+			Put: func(name, content string) {
+				_, err := c.PutObject(t.Context(), &sdk.PutObjectInput{Bucket: &i.at.bucket, Key: aws.String(i.at.prefix + name), Body: strings.NewReader(content)})
+				if err != nil {
+					t.Fatal(err)
+				}
+			},
+			Remove: func(name string) {
+				if _, err := c.DeleteObject(t.Context(), &sdk.DeleteObjectInput{Bucket: &i.at.bucket, Key: aws.String(i.at.prefix + name)}); err != nil {
+					t.Fatal(err)
+				}
+			},
+		}
+	})
 }

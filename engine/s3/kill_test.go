@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -21,12 +20,12 @@ func TestABlobThatWasPutOutlivesAKillOfItsWriterAndNoneIsHalfThere(t *testing.T)
 		t.Setenv(serverVariable, address)
 	}
 	size := func(n int) int { return n % 7 * 50_000 }
-	contract.Kill(t, 3, func(t *testing.T, dir string, ack func(string)) {
+	contract.Kill(t, 3, func(t *testing.T, _ string, ack func(string)) {
 		s := open(t, address, o)
 		for w := range 3 {
 			go func() {
 				for n := w; ; n += 3 {
-					if _, err := s.Put(t.Context(), fmt.Sprintf("%s/%d", dir[strings.LastIndexByte(dir, '/')+1:], n), bytes.NewReader(content(n, size(n)))); err != nil {
+					if _, err := s.Put(t.Context(), fmt.Sprint("k/", n), bytes.NewReader(content(n, size(n)))); err != nil {
 						panic(err)
 					}
 					ack(fmt.Sprint(n))
@@ -34,7 +33,7 @@ func TestABlobThatWasPutOutlivesAKillOfItsWriterAndNoneIsHalfThere(t *testing.T)
 			}()
 		}
 		select {}
-	}, func(t *testing.T, dir string, acked []string) {
+	}, func(t *testing.T, _ string, acked []string) {
 		s := open(t, address, Options{Now: func() time.Time { return time.Now().Add(leftOver + time.Hour) }})
 		if err := s.Check(t.Context()); err != nil {
 			t.Fatal(err)
@@ -48,9 +47,8 @@ func TestABlobThatWasPutOutlivesAKillOfItsWriterAndNoneIsHalfThere(t *testing.T)
 			t.Fatal(err)
 		}
 		for _, b := range bs {
-			_, number, _ := strings.Cut(b.Key, "/")
 			var n int
-			if _, err := fmt.Sscan(number, &n); err != nil {
+			if _, err := fmt.Sscanf(b.Key, "k/%d", &n); err != nil {
 				t.Fatalf("key %s: %v", b.Key, err)
 			}
 			there[n] = true

@@ -17,6 +17,7 @@ func TestS3AsMotoAnswers(t *testing.T) {
 	t.Run("BlobStore", func(t *testing.T) {
 		contract.BlobStore(t, func(t *testing.T) bijou.BlobStore { return open(t, fresh(server), Options{}) })
 	})
+	t.Run("Inbox", func(t *testing.T) { checkInbox(t, server) })
 	t.Run("faults", func(t *testing.T) {
 		checkUnderFaults(t, server, Options{PartBytes: 5 << 20, Parts: 2}, []int{0, 10, 1 << 20, 6 << 20, 5 << 20, 16<<20 + 1}, 3)
 	})

@@ -62,9 +62,10 @@ type reader struct {
 	length int64 // of the range; negative to the end
 	left   int64 // bytes that are still to be read, known once it is open
 
+	opened   bool // what follows is known
 	size     int64
 	modified time.Time
-	etag     *string
+	etag     *string // known before by who wants this object and no other
 	version  *string // where the bucket keeps versions
 	want     string  // the checksum of the whole; empty where a part is read, or nobody knows it
 	sum      uint32
@@ -89,7 +90,7 @@ func (r *reader) request(ctx context.Context, c *sdk.Client) error {
 	in := &sdk.GetObjectInput{Bucket: &r.b.at.bucket, Key: &r.key, IfMatch: r.etag, VersionId: r.version}
 	last := ""
 	switch {
-	case r.etag != nil: // it was open before
+	case r.opened:
 		last = strconv.FormatInt(r.next+r.left-1, 10)
 	case r.length >= 0:
 		last = strconv.FormatInt(r.next+r.length-1, 10)
@@ -127,14 +128,14 @@ func (r *reader) refused(err error) error {
 	switch {
 	case errors.As(err, &beyond) && beyond.ErrorCode() == "InvalidRange":
 		return errBeyond
-	case r.etag != nil && (errors.Is(known, bijou.Conflict) || errors.Is(known, bijou.NotFound)):
+	case errors.Is(known, bijou.Conflict), r.opened && errors.Is(known, bijou.NotFound):
 		return r.changed()
 	}
 	return known
 }
 
 func (r *reader) changed() error {
-	return fmt.Errorf("%s in %s: it was replaced or deleted while its connection broke: read it again: %w", r.what, r.b.at, bijou.Conflict)
+	return fmt.Errorf("%s in %s: it has changed meanwhile: read it again: %w", r.what, r.b.at, bijou.Conflict)
 }
 
 // take notes what the answer says of the object, or compares it with what the first one said.
@@ -149,13 +150,13 @@ func (r *reader) take(out *sdk.GetObjectOutput, ranged bool) error {
 			return fmt.Errorf("%s in %s: the server's answer to a range has none (%q): %w", r.what, r.b.at, aws.ToString(out.ContentRange), bijou.Unavailable)
 		}
 	}
-	if r.etag != nil {
-		if aws.ToString(out.ETag) != *r.etag || size != r.size {
-			return r.changed() // of a server that knows no conditions
-		}
+	if r.etag != nil && aws.ToString(out.ETag) != *r.etag || r.opened && size != r.size {
+		return r.changed() // of a server that knows no conditions
+	}
+	if r.opened {
 		return nil
 	}
-	r.etag, r.size, r.modified, r.left = out.ETag, size, second(out.LastModified), *out.ContentLength
+	r.opened, r.etag, r.size, r.modified, r.left = true, out.ETag, size, second(out.LastModified), *out.ContentLength
 	if v := aws.ToString(out.VersionId); v != "" && v != "null" {
 		r.version = &v
 	}
