@@ -21,14 +21,15 @@ func openInbox(c Config) (bijou.Inbox, error) {
 	case strings.Contains(where, "://"):
 		return s3.OpenInbox(where)
 	case !filepath.IsAbs(where):
-		return nil, fmt.Errorf("%q is no place to look for films: write a directory from / on, or s3://BUCKET/PREFIX: %w", where, bijou.Invalid)
+		// It may hold a key, so it is not repeated.
+		return nil, fmt.Errorf("it is no place to look for films: write a directory from / on, or s3://BUCKET/PREFIX: %w", bijou.Invalid)
 	}
 	data, err := filepath.Abs(c.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("data_dir %q is no path (%v): %w", c.DataDir, err, bijou.Invalid)
 	}
 	if below(where, data) || below(data, where) {
-		return nil, fmt.Errorf("the directory %s and the data directory lie within each other: choose another: %w", where, bijou.Invalid)
+		return nil, fmt.Errorf("the directory %s lies within the data directory or holds it: choose another: %w", where, bijou.Invalid)
 	}
 	return directory.OpenInbox(where), nil
 }

@@ -103,6 +103,7 @@ func TestWhatTheServerSaysIsASentenceOfOneKind(t *testing.T) {
 		{400, "InvalidArgument", bijou.Invalid, "refused"},
 		{412, "PreconditionFailed", bijou.Conflict, "changed"},
 		{409, "ConditionalRequestConflict", bijou.Conflict, "changed"},
+		{409, "OperationAborted", bijou.Unavailable, "cannot answer now"},
 		{503, "SlowDown", bijou.Unavailable, "cannot answer now"},
 		{500, "InternalError", bijou.Unavailable, "cannot answer now"},
 		{429, "TooManyRequests", bijou.Unavailable, "cannot answer now"},

@@ -50,20 +50,20 @@ func (b *bucket) said(what string, status int, code string, err error) error {
 		return fmt.Errorf("%s in %s: the bucket is in another region (%s): say which in the address, region=…: %w", what, b.at, says, bijou.Invalid)
 	case code == "InvalidRange", status == http.StatusRequestedRangeNotSatisfiable:
 		return fmt.Errorf("%s in %s: the range begins beyond the end: %w", what, b.at, bijou.Invalid)
+	case status == http.StatusInsufficientStorage, code == "XMinioStorageFull", code == "QuotaExceeded", code == "EntityTooLarge":
+		return fmt.Errorf("%s in %s: it takes no more (%s): give it more space: %w", what, b.at, says, bijou.Exhausted)
+	case status == http.StatusNotImplemented:
+		return fmt.Errorf("%s in %s: the server does not know how (%s): use another: %w", what, b.at, says, bijou.Unsupported)
+	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, code == "SlowDown", code == "RequestTimeout", code == "OperationAborted":
+		return fmt.Errorf("%s in %s: %s cannot answer now (%s): %w", what, b.at, b.at.server(), says, bijou.Unavailable)
 	case status == http.StatusPreconditionFailed, status == http.StatusConflict:
 		return fmt.Errorf("%s in %s: it changed in between (%s): try again: %w", what, b.at, says, bijou.Conflict)
 	case status == http.StatusNotFound:
 		return fmt.Errorf("%s in %s: there is none: %w", what, b.at, bijou.NotFound)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, code == "ExpiredToken", code == "InvalidToken":
 		return fmt.Errorf("%s in %s: it was refused (%s): see that the key is right, and that it may do what the guide of S3 lists: %w", what, b.at, says, bijou.Denied)
-	case status == http.StatusInsufficientStorage, code == "XMinioStorageFull", code == "QuotaExceeded", code == "EntityTooLarge":
-		return fmt.Errorf("%s in %s: it takes no more (%s): give it more space: %w", what, b.at, says, bijou.Exhausted)
 	case code == "BadDigest", code == "XAmzContentSHA256Mismatch", code == "XAmzContentChecksumMismatch", code == "InvalidDigest":
 		return fmt.Errorf("%s in %s: other bytes came there than were sent (%s): %w", what, b.at, says, bijou.Unavailable)
-	case status == http.StatusNotImplemented:
-		return fmt.Errorf("%s in %s: the server does not know how (%s): use another: %w", what, b.at, says, bijou.Unsupported)
-	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, code == "SlowDown", code == "RequestTimeout":
-		return fmt.Errorf("%s in %s: %s cannot answer now (%s): %w", what, b.at, b.at.server(), says, bijou.Unavailable)
 	case status >= 400:
 		return fmt.Errorf("%s in %s: the request was refused (%s): %w", what, b.at, says, bijou.Invalid)
 	}

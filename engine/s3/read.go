@@ -72,6 +72,7 @@ type reader struct {
 
 	body   io.ReadCloser
 	cancel context.CancelFunc // ends the body's connection
+	stall  *time.Timer        // does so too
 	barren int                // connections in a row that brought no byte
 	ended  error
 }
@@ -117,7 +118,8 @@ func (r *reader) request(ctx context.Context, c *sdk.Client) error {
 		cancel()
 		return err
 	}
-	r.body, r.cancel = out.Body, cancel
+	r.body, r.cancel, r.stall = out.Body, cancel, time.AfterFunc(r.b.stall, cancel)
+	r.stall.Stop()
 	return nil
 }
 
@@ -207,9 +209,9 @@ func (r *reader) Read(p []byte) (int, error) {
 
 // readBody reads from the connection, and ends it where it brings nothing for too long.
 func (r *reader) readBody(p []byte) (int, error) {
-	stall := time.AfterFunc(r.b.stall, r.cancel)
+	r.stall.Reset(r.b.stall)
 	n, err := r.body.Read(p)
-	stall.Stop()
+	r.stall.Stop() // whoever reads may take their time between
 	if n > 0 {
 		r.barren = 0
 		r.sum = crc32.Update(r.sum, castagnoli, p[:n])
@@ -232,10 +234,11 @@ func (r *reader) drop() {
 	}
 }
 
+// end has all later reads fail with err.
 func (r *reader) end(err error) {
-	if r.left == 0 && r.body != nil && err == io.EOF {
+	if r.left == 0 && r.body != nil {
 		_, _ = r.body.Read(make([]byte, 1)) // to its end, so that the connection serves the next request
-		_ = r.body.Close()
+		_ = r.body.Close()                  // nothing was written
 		r.cancel()
 		r.body = nil
 	}

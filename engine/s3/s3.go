@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"bijou"
@@ -26,7 +27,8 @@ type Options struct {
 type Store struct {
 	*bucket
 	o     Options
-	ready bool // what is kept is of a version that this program reads
+	ready bool      // what is kept is of a version that this program reads
+	spare sync.Pool // of *bytes.Buffer, which nobody reads any more
 }
 
 const (

@@ -44,7 +44,7 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (bijou.Blob, e
 		return bijou.Blob{}, err
 	}
 	u := &upload{s: s, key: key, source: &source{ctx: ctx, r: r}}
-	first := &bytes.Buffer{}
+	first := s.buffer()
 	if known, ok := r.(interface{ Len() int }); ok {
 		first.Grow(int(min(int64(known.Len()), s.o.PartBytes)) + bytes.MinRead)
 	}
@@ -53,7 +53,7 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (bijou.Blob, e
 	}
 	var err error
 	if int64(first.Len()) < s.o.PartBytes {
-		err = u.whole(ctx, first.Bytes())
+		err = u.whole(ctx, first)
 	} else {
 		err = u.inParts(ctx, first)
 	}
@@ -67,6 +67,16 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (bijou.Blob, e
 	}
 	b.Size = u.size
 	return b, err
+}
+
+// buffer returns an empty buffer.
+func (s *Store) buffer() *bytes.Buffer {
+	b, ok := s.spare.Get().(*bytes.Buffer)
+	if !ok {
+		return &bytes.Buffer{}
+	}
+	b.Reset()
+	return b
 }
 
 // upload is one Put.
@@ -104,15 +114,20 @@ func (u *upload) fill(b *bytes.Buffer) error {
 func (u *upload) object() *string { return aws.String(u.s.at.prefix + u.key) }
 
 // whole stores it by one request.
-func (u *upload) whole(ctx context.Context, content []byte) error {
-	sum := sumText(u.sum)
-	return u.s.do(ctx, "store blob "+u.key, u.s.transferTime(u.size), func(ctx context.Context, c *sdk.Client) error {
+func (u *upload) whole(ctx context.Context, content *bytes.Buffer) error {
+	sum, sent := sumText(u.sum), 0
+	err := u.s.do(ctx, "store blob "+u.key, u.s.transferTime(u.size), func(ctx context.Context, c *sdk.Client) error {
+		sent++
 		_, err := c.PutObject(ctx, &sdk.PutObjectInput{
-			Bucket: &u.s.at.bucket, Key: u.object(), Body: bytes.NewReader(content), ContentLength: aws.Int64(u.size),
+			Bucket: &u.s.at.bucket, Key: u.object(), Body: bytes.NewReader(content.Bytes()), ContentLength: aws.Int64(u.size),
 			ChecksumCRC32C: sum, Metadata: map[string]string{putWord: ofSum + *sum},
 		}, u.s.unsigned)
 		return err
 	})
+	if err == nil && sent == 1 { // else a connection that was given up may still read it
+		u.s.spare.Put(content)
+	}
+	return err
 }
 
 // inParts stores it in parts, of which first is one. Where that fails nothing is left but what the server forgets in the end.
@@ -162,8 +177,12 @@ func (u *upload) send(ctx context.Context, id *string, first *bytes.Buffer) ([]t
 			done = append(done, p)
 			sending := part
 			g.Go(func() error {
-				defer func() { free <- sending }()
-				return u.part(ctx, id, p, sending.Bytes())
+				sent, err := u.part(ctx, id, p, sending.Bytes())
+				if sent > 1 { // a connection that was given up may still read it
+					sending = nil
+				}
+				free <- sending
+				return err
 			})
 			select {
 			case part = <-free:
@@ -171,7 +190,8 @@ func (u *upload) send(ctx context.Context, id *string, first *bytes.Buffer) ([]t
 				return context.Cause(ctx)
 			}
 			if part == nil {
-				part = bytes.NewBuffer(make([]byte, 0, u.s.o.PartBytes+bytes.MinRead))
+				part = u.s.buffer()
+				part.Grow(int(u.s.o.PartBytes) + bytes.MinRead)
 			}
 			part.Reset()
 			if err := u.fill(part); err != nil {
@@ -187,6 +207,11 @@ func (u *upload) send(ctx context.Context, id *string, first *bytes.Buffer) ([]t
 	if sent := g.Wait(); err == nil {
 		err = sent
 	}
+	for range len(free) {
+		if spare := <-free; spare != nil {
+			u.s.spare.Put(spare)
+		}
+	}
 	out := make([]types.CompletedPart, len(done))
 	for i, p := range done {
 		out[i] = *p
@@ -194,11 +219,12 @@ func (u *upload) send(ctx context.Context, id *string, first *bytes.Buffer) ([]t
 	return out, err
 }
 
-// part sends one part and notes what the server says of it.
-func (u *upload) part(ctx context.Context, id *string, p *types.CompletedPart, content []byte) error {
+// part sends one part, notes what the server says of it, and returns how often it was sent.
+func (u *upload) part(ctx context.Context, id *string, p *types.CompletedPart, content []byte) (sent int, err error) {
 	p.ChecksumCRC32C = sumText(crc32.Checksum(content, castagnoli))
 	n := int64(len(content))
-	return u.s.do(ctx, "store blob "+u.key, u.s.transferTime(n), func(ctx context.Context, c *sdk.Client) error {
+	err = u.s.do(ctx, "store blob "+u.key, u.s.transferTime(n), func(ctx context.Context, c *sdk.Client) error {
+		sent++
 		out, err := c.UploadPart(ctx, &sdk.UploadPartInput{
 			Bucket: &u.s.at.bucket, Key: u.object(), UploadId: id, PartNumber: p.PartNumber, Body: bytes.NewReader(content), ContentLength: &n,
 			ChecksumCRC32C: p.ChecksumCRC32C,
@@ -208,6 +234,7 @@ func (u *upload) part(ctx context.Context, id *string, p *types.CompletedPart, c
 		}
 		return err
 	})
+	return sent, err
 }
 
 // completeTime bounds a try to put the parts together, which servers may do by copying them.

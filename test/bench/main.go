@@ -29,6 +29,7 @@ var measurements = []measurement{
 	{"appliance", "The appliance beside nginx", appliance},
 	{"pulse", "How viewers fare: folding, memory, answers", pulse},
 	{"facts", "Facts, and the log that keeps them", facts},
+	{"s3", "Blobs on S3, beside who speaks to it plainly", blobs},
 }
 
 // bench is what measurements share.
@@ -40,8 +41,13 @@ type bench struct {
 func main() {
 	bijou := flag.String("bijou", "bin/bijou", "the binary to measure")
 	serve := flag.String("files", "", "serve this directory by http.FileServer, as a peer; for the measurements' own use")
-	listen := flag.String("listen", "", "address for -files")
+	bucket := flag.Bool("bucket", false, "serve an empty bucket of S3; for the measurements' own use")
+	listen := flag.String("listen", "", "address for -files and -bucket")
 	flag.Parse()
+	if *bucket {
+		fmt.Fprintln(os.Stderr, "bench:", serveBucket(*listen))
+		os.Exit(1)
+	}
 	if *serve != "" {
 		fmt.Fprintln(os.Stderr, "bench:", serveFiles(*serve, *listen))
 		os.Exit(1)

@@ -28,6 +28,12 @@ func Moto(t T) *Server {
 	}, func() error { return request(http.MethodGet, "http://"+address+"/moto-api/", "") })
 }
 
+// Boto3 returns the Python that has the SDK of AWS, which comes with moto.
+func Boto3(t T) string {
+	t.Helper()
+	return filepath.Join(install(t, "install-moto"), "bin", "python")
+}
+
 // Bucket makes a bucket at a server that lets everybody do so, and returns the address of S3 that leads to it.
 func Bucket(t T, server, name string) string {
 	t.Helper()
