@@ -385,6 +385,21 @@ func TestAnUploadWhoseLastAnswerIsLostCounts(t *testing.T) {
 	}
 }
 
+func TestAnUploadThatSomebodyTakesBackIsToBeStoredAgain(t *testing.T) {
+	taking := between(t, serve(t), func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		if r.URL.Query().Get("partNumber") == "3" {
+			refuse(w, 404, "NoSuchUpload")
+			return
+		}
+		pass.ServeHTTP(w, r)
+	})
+	s := open(t, fresh(taking), Options{PartBytes: 64 << 10})
+	if _, err := s.Put(t.Context(), "k", bytes.NewReader(content(1, 500_000))); !errors.Is(err, bijou.Unavailable) || errors.Is(err, bijou.NotFound) {
+		t.Errorf("got %v, want one of kind %q", err, bijou.Unavailable)
+	}
+	wantNothing(t, s)
+}
+
 func TestUploadsOfTheDeadAreTakenBackWhenTheyAreOld(t *testing.T) {
 	address := fresh(serve(t))
 	for _, c := range []struct {

@@ -34,7 +34,7 @@ func sumText(sum uint32) *string {
 	return aws.String(base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum)))
 }
 
-// Put implements bijou.BlobStore. A blob of at most PartBytes is one request. What is longer goes out in parts while it comes in, and is seen
+// Put implements bijou.BlobStore. A blob of less than PartBytes is one request. What is longer goes out in parts while it comes in, and is seen
 // when all have arrived.
 func (s *Store) Put(ctx context.Context, key string, r io.Reader) (bijou.Blob, error) {
 	if err := bijou.CheckKey(key); err != nil {
@@ -154,10 +154,19 @@ func (u *upload) inParts(ctx context.Context, first *bytes.Buffer) error {
 	if err == nil {
 		return nil
 	}
-	// Also where the caller has gone. What stays all the same is taken back when it is as old as leftOver.
+	// Also where the caller has gone. What stays all the same is taken back when it is as old as leftOver, so that a failure here has no one to be told.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 	defer cancel()
-	return errors.Join(err, u.s.abort(ctx, u.object(), id))
+	_ = u.s.abort(ctx, u.object(), id)
+	return err
+}
+
+// gone returns err as Unavailable where the upload is no more: it is not the blob that is NotFound.
+func (u *upload) gone(err error) error {
+	if errors.Is(err, bijou.NotFound) {
+		return fmt.Errorf("%s: %w", bijou.Sentence(err), bijou.Unavailable)
+	}
+	return err
 }
 
 // send sends the parts, as many at once as the options say, and returns what the server says of them in their order.
@@ -178,7 +187,7 @@ func (u *upload) send(ctx context.Context, id *string, first *bytes.Buffer) ([]t
 			sending := part
 			g.Go(func() error {
 				sent, err := u.part(ctx, id, p, sending.Bytes())
-				if sent > 1 { // a connection that was given up may still read it
+				if err != nil || sent > 1 { // a connection that was given up may still read it
 					sending = nil
 				}
 				free <- sending
@@ -234,7 +243,7 @@ func (u *upload) part(ctx context.Context, id *string, p *types.CompletedPart, c
 		}
 		return err
 	})
-	return sent, err
+	return sent, u.gone(err)
 }
 
 // completeTime bounds a try to put the parts together, which servers may do by copying them.
@@ -263,5 +272,5 @@ func (u *upload) complete(ctx context.Context, id *string, mark string, done []t
 	if looked == nil && found == mark {
 		return nil
 	}
-	return err
+	return u.gone(err)
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path"
 	"slices"
@@ -344,7 +343,7 @@ func (w *watcher) handIn(ctx context.Context, f bijou.InboxFile) (bijou.SourceID
 		return "", err
 	}
 	defer r.Close()
-	src, err := w.s.AddSource(ctx, path.Base(f.Name), io.Reader(r))
+	src, err := w.s.AddSource(ctx, path.Base(f.Name), r)
 	return src.ID, err
 }
 
