@@ -147,7 +147,8 @@ func (p *process) roleDoor(r rooms) http.Handler {
 
 // storeRoutes are the methods of the stores that other processes of the service ask for.
 func (p *process) storeRoutes() []rpc.Route {
-	return append(members.StoreRoutes(p.stores.members, p.stores.members), events.LogRoutes(p.stores.facts)...)
+	s := p.ask()
+	return append(members.StoreRoutes(s.accounts, s.profiles), events.LogRoutes(s.facts)...)
 }
 
 // ofStores tells whether a path belongs to storeRoutes.
@@ -162,7 +163,7 @@ func (p *process) origin(w http.ResponseWriter, r *http.Request, name string) {
 		rpc.WriteProblem(w, r, fmt.Errorf("no file has this address: %w", bijou.NotFound))
 		return
 	}
-	body, blob, err := p.stores.blobs.Get(r.Context(), key, 0, -1)
+	body, blob, err := p.ask().blobs.Get(r.Context(), key, 0, -1)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)
 		return

@@ -173,7 +173,7 @@ func (p *process) tidied(ctx context.Context, r rooms) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		left, err := p.stores.work.Unfinished(ctx)
+		left, err := p.ask().work.Unfinished(ctx)
 		if err != nil {
 			p.log.Warn("files of removed titles stay for now", "error", err)
 			return

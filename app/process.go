@@ -80,7 +80,7 @@ func (p *process) settle(ctx context.Context, r rooms) error {
 		if err != nil {
 			return err
 		}
-		if err := seed(ctx, films, p.stores.blobs, r.catalog); err != nil {
+		if err := seed(ctx, films, p.ask().blobs, r.catalog); err != nil {
 			return err
 		}
 	}
@@ -101,7 +101,7 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, listening fu
 	group := run.New(append(parts, run.Part{Name: "door", Run: func(ctx context.Context, ready func()) error {
 		return p.serveBoth(ctx, l, watch.Requests(p.log, mux), watch.Requests(p.log, p.roleDoor(r)), ready)
 	}})...)
-	pages := watch.Pages(group, p.metrics)
+	pages := watch.Pages(health{group, p.ask().watch}, p.metrics)
 	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
 		mux.Handle(path, pages)
 	}

@@ -31,8 +31,15 @@ func provider(c signon.Config, redirect string) *signon.Provider {
 	return signon.New(signon.Deps{Config: c, Redirect: redirect, Now: time.Now})
 }
 
+// operatorStores keep who runs the service, and what they did.
+type operatorStores interface {
+	bijou.OperatorStore
+	bijou.OperatorTokenStore
+	bijou.AuditStore
+}
+
 // openUsers puts together the part of the members room that knows who runs the service. listening is where the service listens, or nothing.
-func openUsers(c Config, store *sqlite.Operators, token, listening string, log *slog.Logger) *operators.Service {
+func openUsers(c Config, store operatorStores, token, listening string, log *slog.Logger) *operators.Service {
 	address := c.at(listening)
 	return operators.New(operators.Deps{
 		Operators: store, Tokens: store, Secret: token, Address: address, Now: time.Now, Config: c.Operators,
