@@ -28,10 +28,15 @@ type asked struct {
 	watch *watch.Stores
 }
 
+// between is what is put between rooms and stores.
+func between(seen *watch.Stores) through.By {
+	return through.Chain(through.Measure(seen, time.Now), through.Deadline(storeTime))
+}
+
 // measured returns the stores as rooms ask them.
 func (s *stores) measured(metrics *watch.Metrics) *asked {
 	seen := watch.NewStores(metrics)
-	by := through.Chain(through.Measure(seen, time.Now), through.Deadline(storeTime))
+	by := between(seen)
 	return &asked{
 		accounts: struct {
 			through.AccountStore

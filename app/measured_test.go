@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bijou"
@@ -51,4 +52,20 @@ func TestAStoreThatDoesNotAnswerIsSeenByPeopleAndByTheDoctor(t *testing.T) {
 	call("TitleStore", nil)
 	check("store LogStore: answers, last 2031-03-04T12:00:00Z\nstore TitleStore: answers, last 2031-03-04T12:04:00Z, last unavailable 2031-03-04T12:03:00Z\n",
 		Finding{"stores", FindingOK, "2 were asked, and each answers", ""})
+}
+
+func TestAStoreThatHangsIsUnavailableAfterTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, seen := time.Now(), watch.NewStores(watch.NewMetrics("", ""))
+		err := between(seen)(t.Context(), through.Method{Store: "TitleStore", Name: "Title"}, func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if took := time.Since(begin); !errors.Is(err, bijou.Unavailable) || took != 10*time.Second {
+			t.Errorf("got %v after %s, want unavailable after ten seconds", err, took)
+		}
+		if all := seen.Health(); len(all) != 1 || all[0].Since.IsZero() {
+			t.Errorf("the stores are %+v, want one that does not answer", all)
+		}
+	})
 }

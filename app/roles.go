@@ -249,4 +249,8 @@ var (
 	_ bijou.Steering  = (*steering.Client)(nil)
 	_ bijou.Control   = (*steering.Client)(nil)
 	_ bijou.Pulse     = (*pulse.Client)(nil)
+	_ bijou.LogStore  = (*events.Client)(nil)
+
+	_ members.AccountStores = (*members.StoreClient)(nil)
+	_ members.ProfileStores = (*members.StoreClient)(nil)
 )

@@ -1,9 +1,11 @@
 package members_test
 
 import (
+	"errors"
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"bijou"
 	"bijou/engine/sqlite"
@@ -13,7 +15,7 @@ import (
 )
 
 // there returns the stores of an embedded engine, through a server.
-func there(t *testing.T) *members.StoreClient {
+func there(t testing.TB) *members.StoreClient {
 	t.Helper()
 	store, err := sqlite.OpenMembers(t.Context(), filepath.Join(t.TempDir(), "members.db"))
 	if err != nil {
@@ -32,8 +34,6 @@ func there(t *testing.T) *members.StoreClient {
 }
 
 func TestTheStoresKeepTheirContractsInAnotherProcess(t *testing.T) {
-	var _ members.AccountStores = (*members.StoreClient)(nil)
-	var _ members.ProfileStores = (*members.StoreClient)(nil)
 	t.Run("AccountStore", func(t *testing.T) {
 		contract.AccountStore(t, func(t *testing.T) bijou.AccountStore { return there(t) })
 	})
@@ -50,4 +50,19 @@ func TestTheStoresKeepTheirContractsInAnotherProcess(t *testing.T) {
 	t.Run("PositionStore", func(t *testing.T) {
 		contract.PositionStore(t, func(t *testing.T) contract.PositionKeeper { return there(t) })
 	})
+}
+
+func BenchmarkSessionThere(b *testing.B) {
+	s := there(b)
+	a := bijou.Account{ID: "acc_1", Email: "ada@example.org", Created: begin}
+	m := bijou.MemberSession{ID: "sgn_1", TokenHash: "hash", Account: a.ID, Created: begin, Seen: begin, Expires: begin.Add(time.Hour), Issued: begin}
+	if err := errors.Join(s.CreateAccount(b.Context(), a, "hash"), s.OpenSession(b.Context(), m)); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Session(b.Context(), "hash", begin); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
