@@ -170,8 +170,9 @@ func Backup(ctx context.Context, c Config, b Build, log *slog.Logger, to io.Writ
 	}
 	defer s.close()
 	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics("", ""), build: b}
-	audit := p.libraryRooms().operators.Audit
-	return act(ctx, audit, local("POST /api/v1/backups", nil), func() error { return p.recovery().Backup(ctx, to) })
+	client, leave := within(p.libraryRooms().operators.Audit, log, p.recovery().Routes()...)
+	defer leave()
+	return recovery.NewClient(client).Backup(ctx, to)
 }
 
 // prove opens a data directory that was restored and reads all that it holds.

@@ -27,7 +27,7 @@ func (p *process) newNear() *near {
 	at := p.config.Stores
 	if at.Cache == "" {
 		own := cached.Count(p.stores.cache, watch.Labelled(p.metrics, "at", "process"))
-		return &near{cached.NewTitles(p.stores.titles, own, time.Now), own}
+		return &near{cached.NewTitles(p.ask().titles, own, time.Now), own}
 	}
 	shared := cached.Count(p.stores.cache, watch.Labelled(p.metrics, "at", "shared"))
 	own := cached.Count(memory.New(int64(at.CacheMemory)), watch.Labelled(p.metrics, "at", "process"))
@@ -35,5 +35,5 @@ func (p *process) newNear() *near {
 	if at.Titles != "" {
 		titles = shared
 	}
-	return &near{cached.NewTitles(p.stores.titles, titles, time.Now), cached.NewStandby(shared, own)}
+	return &near{cached.NewTitles(p.ask().titles, titles, time.Now), cached.NewStandby(shared, own)}
 }

@@ -12,6 +12,8 @@ import (
 	"bijou"
 	"bijou/kit/rpc"
 	"bijou/kit/trust"
+	"bijou/service/events"
+	"bijou/service/members"
 )
 
 // Renewal is what a member sends whose certificate ends soon.
@@ -104,7 +106,11 @@ func mayReport(ctx context.Context, id bijou.ApplianceID) error {
 	return nil
 }
 
-// roleDoor answers other members of the cluster, over mutual TLS. Who has no certificate yet may join, and nothing else.
+// servicePeers begins the names of members that are processes of the service itself, and not boxes at its edge.
+const servicePeers = "service/"
+
+// roleDoor answers other members of the cluster, over mutual TLS. Who has no certificate yet may join, and nothing else. The stores that this process
+// opens are for processes of the service alone: an appliance stands in the network of others, and hashes of passwords have no business there.
 func (p *process) roleDoor(r rooms) http.Handler {
 	routes := []rpc.Route{joinCall.Serve(p.cluster.join), renewCall.Serve(p.cluster.renew)}
 	for _, route := range r.steering.Routes() {
@@ -112,7 +118,8 @@ func (p *process) roleDoor(r rooms) http.Handler {
 			routes = append(routes, route)
 		}
 	}
-	api := rpc.Handler(rpc.Deps{Log: p.log, Metrics: p.metrics}, routes...)
+	deps := rpc.Deps{Log: p.log, Metrics: p.metrics}
+	api, stores := rpc.Handler(deps, routes...), rpc.Handler(deps, p.storeRoutes()...)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		peer := trust.Peer(req.TLS)
 		if peer == "" && req.URL.Path != joinPath {
@@ -125,8 +132,27 @@ func (p *process) roleDoor(r rooms) http.Handler {
 			p.origin(w, req, name)
 			return
 		}
-		api.ServeHTTP(w, req)
+		if !ofStores(req.URL.Path) {
+			api.ServeHTTP(w, req)
+			return
+		}
+		if !strings.HasPrefix(peer, servicePeers) {
+			rpc.WriteProblem(w, req, fmt.Errorf("stores are for processes of the service, and %s is none: %w", peer, bijou.Denied))
+			return
+		}
+		stores.ServeHTTP(w, req)
 	})
+}
+
+// storeRoutes are the methods of the stores that other processes of the service ask for.
+func (p *process) storeRoutes() []rpc.Route {
+	s := p.ask()
+	return append(members.StoreRoutes(s.accounts, s.profiles), events.LogRoutes(s.facts)...)
+}
+
+// ofStores tells whether a path belongs to storeRoutes.
+func ofStores(path string) bool {
+	return strings.HasPrefix(path, members.StorePath) || strings.HasPrefix(path, events.LogPath)
 }
 
 // origin serves the files of assets to appliances.
@@ -136,7 +162,7 @@ func (p *process) origin(w http.ResponseWriter, r *http.Request, name string) {
 		rpc.WriteProblem(w, r, fmt.Errorf("no file has this address: %w", bijou.NotFound))
 		return
 	}
-	body, blob, err := p.stores.blobs.Get(r.Context(), key, 0, -1)
+	body, blob, err := p.ask().blobs.Get(r.Context(), key, 0, -1)
 	if err != nil {
 		rpc.WriteProblem(w, r, err)
 		return

@@ -14,6 +14,7 @@ import (
 
 	"bijou"
 	"bijou/kit/conf"
+	"bijou/kit/watch"
 )
 
 // Finding is what Doctor says of one thing.
@@ -41,7 +42,7 @@ const (
 // Doctor looks at what the service needs on this machine and in the data directory, changes nothing there, and names a fix for each thing that is wrong.
 func Doctor(ctx context.Context, c Config) []Finding {
 	found := films(ctx, c)
-	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkAdministrator(ctx, c), checkOpenFiles(), checkBackup(c, time.Now()))
+	found = append(found, checkStores(ctx, c))
 	found = append(found, checkServers(ctx, c)...)
 	return append(found, checkInbox(ctx, c)...)
 }
@@ -129,6 +130,39 @@ func checkAddress(ctx context.Context, c Config) Finding {
 		return Finding{"address", FindingWarning, c.Listen + " is free, and reached from other machines without encryption", "put a proxy with TLS in front, and listen at 127.0.0.1"}
 	}
 	return Finding{"address", FindingOK, c.Listen + " is free", ""}
+}
+
+// checkStores asks the running service whether its stores answer.
+func checkStores(ctx context.Context, c Config) Finding {
+	const name = "stores"
+	h, ok := runs(ctx, c)
+	if !ok {
+		return Finding{name, FindingOK, "no service runs that would ask them", ""}
+	}
+	parts, err := partsOf(ctx, h.Address)
+	if err != nil {
+		return Finding{name, FindingWarning, fmt.Sprintf("cannot be told (%v)", rootCause(err)), "run bijou doctor again once the service answers"}
+	}
+	return storesOf(name, parts)
+}
+
+// storesOf reads from the service's parts, one a line, which stores do not answer.
+func storesOf(name, parts string) Finding {
+	answer, away := 0, []string{}
+	for line := range strings.Lines(parts) {
+		part, state, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		store, ok := strings.CutPrefix(part, watch.StorePart)
+		switch {
+		case ok && strings.HasPrefix(state, watch.StoreAway):
+			away = append(away, store+" is "+state)
+		case ok:
+			answer++
+		}
+	}
+	if len(away) > 0 {
+		return Finding{name, FindingFailure, strings.Join(away, "; "), "see that the disk or the server which keeps each is well: the service's log says what fails"}
+	}
+	return Finding{name, FindingOK, fmt.Sprintf("%d were asked, and each answers", answer), ""}
 }
 
 // exposed tells whether the service is reached from other machines.

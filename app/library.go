@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -22,21 +21,6 @@ import (
 type titles interface {
 	Titles(ctx context.Context, in studio.AllTitles) (bijou.TitlePage, error)
 	Title(ctx context.Context, id bijou.TitleID) (bijou.Title, error)
-}
-
-// studioMethods are what the studio offers to operators, here and there.
-type studioMethods interface {
-	AddSource(ctx context.Context, name string, r io.Reader) (studio.Source, error)
-	RemoveSource(ctx context.Context, id bijou.SourceID) error
-	AddTitle(ctx context.Context, in studio.AddTitle) (bijou.Title, error)
-	RemoveTitle(ctx context.Context, id bijou.TitleID) error
-	Follow(ctx context.Context, id bijou.TitleID, send func(studio.Progress) error) error
-	titles
-}
-
-// editor is what the catalog offers to operators, here and there.
-type editor interface {
-	EditTitle(ctx context.Context, id bijou.TitleID, e bijou.TitleEdit) (bijou.Title, error)
 }
 
 // Titles are the titles of a library, to be read.
@@ -85,11 +69,16 @@ func readTitles(ctx context.Context, c Config) (bijou.TitleStore, func() error, 
 
 // Studio is what the command line asks of a library: the running service's studio, or that of a data directory where none runs.
 type Studio struct {
-	studioMethods
-	editor
+	*studio.Client
+	catalog *catalog.Client
 	// Running is the address of the service, or empty where the work is done in this process.
 	Running string
 	close   func()
+}
+
+// EditTitle changes what people are told of a title.
+func (s *Studio) EditTitle(ctx context.Context, id bijou.TitleID, e bijou.TitleEdit) (bijou.Title, error) {
+	return s.catalog.EditTitle(ctx, id, e)
 }
 
 // Close lets go of the library. Work that is not finished goes on when the next process opens it.
@@ -167,7 +156,8 @@ func ownStudio(ctx context.Context, c Config, log *slog.Logger) (*Studio, error)
 	}
 	select {
 	case <-ready:
-		return &Studio{studioMethods: auditedStudio{r.studio, r.operators.Audit}, editor: auditedEditor{r.catalog, r.operators.Audit}, close: done}, nil
+		client, leave := within(r.operators.Audit, log, slices.Concat(r.studio.Routes(), r.catalog.Routes())...)
+		return &Studio{Client: studio.NewClient(client), catalog: catalog.NewClient(client), close: func() { leave(); done() }}, nil
 	case err := <-ended:
 		stop()
 		s.close()
@@ -187,7 +177,7 @@ func (p *process) tidied(ctx context.Context, r rooms) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		left, err := p.stores.work.Unfinished(ctx)
+		left, err := p.ask().work.Unfinished(ctx)
 		if err != nil {
 			p.log.Warn("files of removed titles stay for now", "error", err)
 			return
@@ -212,5 +202,5 @@ func remoteStudio(c Config, h holder) (*Studio, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Studio{studioMethods: studio.NewClient(client), editor: catalog.NewClient(client), Running: h.Address, close: func() {}}, nil
+	return &Studio{Client: studio.NewClient(client), catalog: catalog.NewClient(client), Running: h.Address, close: func() {}}, nil
 }

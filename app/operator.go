@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -67,16 +68,30 @@ func runs(ctx context.Context, c Config) (holder, bool) {
 
 // answers tells whether a service is alive at the address.
 func answers(ctx context.Context, address string) bool {
+	status, _, err := page(ctx, address+"/livez")
+	return err == nil && status == http.StatusOK
+}
+
+// partsOf returns how the parts and the stores are of the service at the address, one a line.
+func partsOf(ctx context.Context, address string) (string, error) {
+	_, text, err := page(ctx, address+"/readyz?verbose")
+	return text, err
+}
+
+// page asks for one of the pages by which a service tells how it is.
+func page(ctx context.Context, address string) (status int, text string, err error) {
+	const most = 64 << 10 // bytes
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/livez", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return false
+		return 0, "", err
 	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return false
+		return 0, "", err
 	}
-	res.Body.Close()
-	return res.StatusCode == http.StatusOK
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, most))
+	return res.StatusCode, string(b), err
 }

@@ -89,7 +89,7 @@ func (p *process) settle(ctx context.Context, r rooms) error {
 		if err != nil {
 			return err
 		}
-		if err := seed(ctx, films, p.stores.blobs, r.catalog); err != nil {
+		if err := seed(ctx, films, p.ask().blobs, r.catalog); err != nil {
 			return err
 		}
 	}
@@ -144,7 +144,7 @@ func (p *process) run(ctx context.Context, r rooms, l net.Listener, late []run.P
 		return p.serveBoth(ctx, l, watch.Requests(p.log, mux), watch.Requests(p.log, p.roleDoor(r)), ready)
 	}})...)
 	watch.WatchNeeds(p.metrics, p.stores.needs)
-	pages := watch.Pages(group, p.metrics, p.stores.needs)
+	pages := watch.Pages(health{group, p.ask().watch}, p.metrics, p.stores.needs)
 	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
 		mux.Handle(path, pages)
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"bijou"
@@ -57,6 +58,8 @@ type process struct {
 	token   string // of the local operator
 	address string // that it listens at, such as http://127.0.0.1:8080; empty where it does not
 	cached  *near
+	asking  sync.Once
+	asked   *asked // by ask
 }
 
 // filmTool is what looks into films and encodes them.
@@ -67,12 +70,12 @@ func filmTool(c Config) *ffmpeg.Tool {
 // libraryRooms are the rooms that make and keep titles and know who does so: all that the command line needs when no service runs.
 func (p *process) libraryRooms() rooms {
 	var r rooms
-	r.operators = openUsers(p.config, p.stores.operators, p.token, p.address, p.log.With("role", "members"))
-	titles := p.near().titles
-	r.catalog = catalog.New(catalog.Deps{Titles: titles.Fresh(), Shown: titles, Blobs: p.stores.blobs, Now: time.Now})
+	s, titles := p.ask(), p.near().titles
+	r.operators = openUsers(p.config, s.operators, p.token, p.address, p.log.With("role", "members"))
+	r.catalog = catalog.New(catalog.Deps{Titles: titles.Fresh(), Shown: titles, Blobs: s.blobs, Now: time.Now})
 	r.studio = studio.New(studio.Deps{
 		Films: filmTool(p.config),
-		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog, Inbox: p.inbox,
+		Work:  s.work, Blobs: s.blobs, Editor: r.catalog, Inbox: p.inbox,
 		Scratch: p.data.file("scratch"), Free: freeSpace, Config: p.config.Studio, Log: p.log.With("role", "studio"), Now: time.Now,
 	})
 	return r
@@ -89,25 +92,25 @@ func (p *process) mailer() bijou.Mailer {
 
 // allRooms are the rooms of bijou up.
 func (p *process) allRooms() rooms {
-	r := p.libraryRooms()
+	r, s := p.libraryRooms(), p.ask()
 	r.members = members.New(members.Deps{
-		Accounts: p.stores.accounts, Profiles: p.stores.profiles, Titles: r.catalog, Facts: p.stores.facts, Mail: p.mailer(), Address: p.config.at(p.address),
+		Accounts: s.accounts, Profiles: s.profiles, Titles: r.catalog, Facts: s.facts, Mail: p.mailer(), Address: p.config.at(p.address),
 		SignOn: provider(p.config.Members.OIDC.Provider(), p.config.at(p.address)+memberSignOnPage),
 		Log:    p.log.With("role", "members"), Now: time.Now, Config: p.config.Members,
 	})
-	r.pulse = pulse.New(pulse.Deps{Log: p.stores.facts, Logger: p.log.With("role", "pulse"), Now: time.Now, Metrics: p.metrics})
+	r.pulse = pulse.New(pulse.Deps{Log: s.facts, Logger: p.log.With("role", "pulse"), Now: time.Now, Metrics: p.metrics})
 	r.steering = steering.New(steering.Deps{
-		Titles: r.catalog, Wanted: p.stores.appliances, Revocations: p.stores.appliances, Keys: func() [][]byte { return p.ring.InUse(time.Now()) },
+		Titles: r.catalog, Wanted: s.appliances, Revocations: s.revocations, Keys: func() [][]byte { return p.ring.InUse(time.Now()) },
 		Sign:      func(g bijou.Grant) (string, error) { return grant.Sign(g, p.ring.Signing(time.Now())) },
 		MayReport: mayReport, Config: p.config.Steering, Now: time.Now, Log: p.log.With("role", "steering"), Metrics: p.metrics,
 	})
-	r.events = events.New(events.Deps{Facts: p.stores.facts, Zones: r.steering, Now: time.Now, Metrics: p.metrics})
+	r.events = events.New(events.Deps{Facts: s.facts, Zones: r.steering, Now: time.Now, Metrics: p.metrics})
 	r.playback = playback.New(playback.Deps{
-		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.appliances, Blobs: p.stores.blobs, Cache: p.near().outlines, Keys: p.ring,
+		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: s.revocations, Blobs: s.blobs, Cache: p.near().outlines, Keys: p.ring,
 		Collector: events.Collector, Now: time.Now, Config: p.config.Playback,
 	})
 	r.recovery = p.recovery()
-	r.appliances = p.appliances(r.steering, appliance.StoreOrigin(p.stores.blobs))
+	r.appliances = p.appliances(r.steering, appliance.StoreOrigin(s.blobs))
 	return r
 }
 
@@ -173,4 +176,8 @@ var (
 	_ bijou.Steering  = (*steering.Client)(nil)
 	_ bijou.Control   = (*steering.Client)(nil)
 	_ bijou.Pulse     = (*pulse.Client)(nil)
+	_ bijou.LogStore  = (*events.Client)(nil)
+
+	_ members.AccountStores = (*members.StoreClient)(nil)
+	_ members.ProfileStores = (*members.StoreClient)(nil)
 )

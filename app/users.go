@@ -2,15 +2,9 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
-	"net"
-	"net/http"
-	"sync"
 	"time"
 
-	"bijou"
-	"bijou/kit/rpc"
 	"bijou/kit/trust"
 	"bijou/service/members/operators"
 	"bijou/service/members/signon"
@@ -78,76 +72,10 @@ func OpenUsers(ctx context.Context, c Config, log *slog.Logger) (*Users, error) 
 		return nil, err
 	}
 	room := openUsers(c, o.s.operators, token, "", log)
-	client, end := within(rpc.Handler(rpc.Deps{Log: log, Audit: room.Audit}, room.Routes()...))
+	client, leave := within(room.Audit, log, room.Routes()...)
 	return &Users{Client: operators.NewClient(client), close: func() {
-		end()
+		leave()
 		o.s.close()
 		data.close()
 	}}, nil
 }
-
-// within returns a client of methods in this process, for the command line on a data directory that no service holds: what it asks is permitted,
-// checked and audited as if it came to a service.
-func within(h http.Handler) (client *rpc.Client, end func()) {
-	local, err := json.Marshal(bijou.LocalCaller)
-	if err != nil {
-		panic(err) // a caller is plain text
-	}
-	l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-	srv := &http.Server{
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // the client hears of it
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r.Header.Set(rpc.CallerHeader, string(local))
-			h.ServeHTTP(w, r)
-		}),
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = srv.Serve(l) // it ends when it is closed
-	}()
-	client = rpc.NewClient("http://within", rpc.WithHTTP(&http.Client{Transport: &http.Transport{DialContext: l.dial}}))
-	return client, func() {
-		client.Close()
-		_ = srv.Close() // nobody asks any more
-		<-ended
-	}
-}
-
-// pipes is a listener whose connections come from this process alone.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case p.conns <- there:
-		return here, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// Accept implements net.Listener.
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements net.Listener.
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-// Addr implements net.Listener.
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "within", Net: "pipe"} }

@@ -26,6 +26,8 @@ const (
 	tries = 2
 	// maxAnswer bounds a JSON answer or a document, in bytes.
 	maxAnswer = 64 << 20
+	// maxUnasked bounds the body of an upload that is sent without asking first whether it is welcome, in bytes: that asking takes a round trip.
+	maxUnasked = 1 << 20
 	// maxProblem bounds what is read of an answer that tells of a failure, in bytes.
 	maxProblem = 64 << 10
 )
@@ -138,8 +140,11 @@ func (c *Client) uploadRequest(ctx context.Context, verb, path string, in reflec
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/octet-stream")
-	req.Header.Set("Expect", "100-continue") // a refusal comes before the body is sent
-	if n := remaining(body.Reader); n > 0 {
+	n := remaining(body.Reader)
+	if n < 0 || n > maxUnasked {
+		req.Header.Set("Expect", "100-continue") // a refusal comes before the body is sent
+	}
+	if n > 0 {
 		req.ContentLength = n
 	} else if n == 0 {
 		req.Body = http.NoBody

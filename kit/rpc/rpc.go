@@ -1,8 +1,9 @@
 // Package rpc makes of one declaration of a remote method its HTTP handler, its client and its entry in the OpenAPI document.
 //
 // A method is declared once, as a value: Call (JSON in, JSON out), Upload (raw bytes in), Stream (server-sent events out),
-// Document (bytes that are not JSON out) or Download (such bytes of any length). Serve joins it to the function that does the work, and Do calls that function from another
-// process. A failure keeps its sentence and its kind on the way: what errors.Is holds of at the server, it holds of at the client.
+// Document (bytes that are not JSON out) or Download (such bytes of any length). Method declares one of a store's contract. Serve joins it to the
+// function that does the work, and Do calls that function from another process. A failure keeps its sentence and its kind on the way: what errors.Is
+// holds of at the server, it holds of at the client.
 //
 // Fields of In that are tagged `path:"…"` or `query:"…"` travel in the address, all others in a JSON body. The tags minimum, maximum,
 // minLength, maxLength, minItems, maxItems, pattern, enum, format and required are written into the OpenAPI document and enforced.

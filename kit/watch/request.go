@@ -65,6 +65,12 @@ func RequestIDOf(ctx context.Context) string {
 	return id
 }
 
+// Noting returns a context in which Note leaves its error, and what returns that.
+func Noting(ctx context.Context) (context.Context, func() error) {
+	n := &note{}
+	return context.WithValue(ctx, noteKey{}, n), n.error
+}
+
 // Note leaves err for the one line that Requests writes about the request. It tells whether somebody will write that line;
 // where not, the caller has to log err itself.
 func Note(ctx context.Context, err error) bool {
@@ -92,14 +98,13 @@ func Requests(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		id := RequestID(w, r)
-		left := &note{}
-		ctx := context.WithValue(WithRequestID(r.Context(), id), noteKey{}, left)
+		ctx, left := Noting(WithRequestID(r.Context(), id))
 		r = r.WithContext(ctx)
 		path := r.URL.Path // handlers such as http.StripPrefix change copies, others might not
 		rec := Record(w)
 		cut := true // until next returns: a panic ends the answer early
 		defer func() {
-			level, err := levelOf(path), left.error()
+			level, err := levelOf(path), left()
 			attrs := []slog.Attr{
 				slog.String("request", id), slog.String("method", clip(r.Method, 20)), slog.String("path", clip(PublicPath(path), 200)),
 				slog.Int("status", rec.Status()), slog.Int64("bytes", rec.Bytes()),
@@ -127,7 +132,7 @@ func Requests(log *slog.Logger, next http.Handler) http.Handler {
 
 func levelOf(path string) slog.Level {
 	switch {
-	case strings.HasPrefix(path, "/g/"), path == "/livez", path == "/readyz", path == "/metrics":
+	case strings.HasPrefix(path, "/g/"), strings.HasPrefix(path, "/role/"), path == "/livez", path == "/readyz", path == "/metrics":
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

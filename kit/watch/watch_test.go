@@ -106,7 +106,7 @@ func TestAnErrorThatWasLeftIsInTheRequestsLine(t *testing.T) {
 }
 
 func TestWhatMachinesAskAgainAndAgainIsForDebuggingOnly(t *testing.T) {
-	for path, want := range map[string]string{"/g/tok/v/1.m4s": "DEBUG", "/livez": "DEBUG", "/readyz": "DEBUG", "/metrics": "DEBUG", "/api/v1/me": "INFO", "/": "INFO", "/livezz": "INFO"} {
+	for path, want := range map[string]string{"/g/tok/v/1.m4s": "DEBUG", "/role/events/log/records": "DEBUG", "/livez": "DEBUG", "/readyz": "DEBUG", "/metrics": "DEBUG", "/api/v1/me": "INFO", "/": "INFO", "/livezz": "INFO"} {
 		if got, _ := logged(t, httptest.NewRequest("GET", path, nil), func(http.ResponseWriter, *http.Request) {}); got.Level != want {
 			t.Errorf("%s: got level %s, want %s", path, got.Level, want)
 		}
