@@ -30,6 +30,8 @@ var measurements = []measurement{
 	{"pulse", "How viewers fare: folding, memory, answers", pulse},
 	{"kafka", "The log on Apache Kafka beside Kafka's own producer", kafkaLog},
 	{"facts", "Facts, and the log that keeps them", facts},
+	{"cassandra", "Profiles and positions, on SQLite and on Cassandra", cassandraNodes},
+	{"cache", "The cache: memcached's client, and what a start of playing takes", cache},
 }
 
 // bench is what measurements share.
