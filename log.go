@@ -45,6 +45,8 @@ type LogStore interface {
 type Retention struct {
 	Bytes int64         // what is oldest goes first; 0 keeps all
 	Age   time.Duration // how long a record is kept at least; 0 keeps it for ever
+	// Partitions is how many of the topic's partitions hold records, where not all do: a store that bounds each shares Bytes among so many.
+	Partitions int
 }
 
 // CheckRecords refuses, as Invalid, what no LogStore appends: no records, one over MaxRecord, or more than MaxAppend. Else it returns their size

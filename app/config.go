@@ -76,8 +76,8 @@ func (f Facts) Check() error {
 // topics says how much is kept of the topics that are not the players' reports.
 func (c Config) topics() map[string]bijou.Retention {
 	return map[string]bijou.Retention{
-		bijou.TopicPulse:    {Bytes: int64(c.Pulse.Retain), Age: pulse.RetainFor},
-		bijou.TopicViewings: {Bytes: pulse.RetainViewings, Age: pulse.RetainViewingsFor},
+		bijou.TopicPulse:    {Bytes: int64(c.Pulse.Retain), Age: pulse.RetainFor, Partitions: pulse.Partitions},
+		bijou.TopicViewings: {Bytes: pulse.RetainViewings, Age: pulse.RetainViewingsFor, Partitions: pulse.Partitions},
 	}
 }
 

@@ -398,6 +398,34 @@ func resetUnderAppends(t *testing.T, address string) {
 	}
 }
 
+// Three servers keep each record; the one that leads dies, and one that is in sync goes on.
+func TestOneOfThreeServersDies(t *testing.T) {
+	servers := engines.KafkaCluster(t, t.TempDir(), 3)
+	var hosts []string
+	for _, s := range servers {
+		hosts = append(hosts, s.Address)
+	}
+	l := openLog(t, "kafka://"+strings.Join(hosts, ",")+"?partitions=3&rf=3", Options{})
+	if err := l.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g := play(t, l, patience)
+	g.await(answered, 0)
+	p, err := l.partition(t.Context(), "facts", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, leader := p.topic.leader(0)
+	servers[leader-1].Kill(t)
+	g.await(2*answered, 0)
+	if err := l.Commit(t.Context(), "group", "facts", 0, 3); err != nil {
+		t.Errorf("commit with two servers: %v", err)
+	}
+	servers[leader-1].Start(t)
+	g.await(answered, 0)
+	closing(t, g)
+}
+
 func awayAtFirst(t *testing.T, server engines.KafkaServer, address string) {
 	server.Kill(t)
 	l := openLog(t, address, Options{})

@@ -303,7 +303,7 @@ func settingsOf(t *testing.T, c *kfake.Cluster, topic string) map[string]string 
 
 func TestATopicKeepsWhatTheConfigurationSaysAlsoWhenThatChanges(t *testing.T) {
 	l, c := openFake(t, "?partitions=4&rf=3&prefix=x.", Options{
-		Retain: bijou.Retention{Bytes: 4 << 30, Age: 20 * time.Hour}, Topics: map[string]bijou.Retention{"pulse": {Age: 5 * time.Minute}},
+		Retain: bijou.Retention{Bytes: 4 << 30, Age: 20 * time.Hour}, Topics: map[string]bijou.Retention{"pulse": {Bytes: 1 << 30, Age: 5 * time.Minute, Partitions: 1}},
 	}, kfake.NumBrokers(3))
 	check := func(l *Log, topic string, want map[string]string) {
 		t.Helper()
@@ -321,7 +321,7 @@ func TestATopicKeepsWhatTheConfigurationSaysAlsoWhenThatChanges(t *testing.T) {
 		"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime", "max.message.bytes": "17825792", "min.insync.replicas": "2",
 		"retention.bytes": "1073741824", "segment.bytes": "67108864", "retention.ms": "72000000", "segment.ms": "7200000",
 	})
-	check(l, "pulse", map[string]string{"retention.bytes": "-1", "retention.ms": "300000", "segment.ms": "60000"})
+	check(l, "pulse", map[string]string{"retention.bytes": "1073741824", "retention.ms": "300000", "segment.ms": "60000"})
 	changed := openLog(t, "kafka://"+strings.Join(c.ListenAddrs(), ",")+"?prefix=x.", Options{Retain: bijou.Retention{Bytes: 400, Age: time.Hour}})
 	check(changed, "facts", map[string]string{"retention.ms": "3600000", "retention.bytes": "100", "min.insync.replicas": "2"})
 	if n, err := changed.Partitions(t.Context(), "facts"); err != nil || n != 4 {

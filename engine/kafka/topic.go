@@ -129,6 +129,9 @@ func (t *topic) settings(partitions, replicas int) settings {
 		number("segment.ms", max(r.Age/10, time.Minute).Milliseconds())
 	}
 	number("retention.bytes", -1)
+	if r.Partitions > 0 {
+		partitions = min(partitions, r.Partitions)
+	}
 	if r.Bytes > 0 {
 		own := max(r.Bytes/int64(partitions), 1)
 		number("retention.bytes", own)

@@ -36,8 +36,9 @@ func (c Config) Check() error {
 	return nil
 }
 
-// How long and how much of the room's topics is kept, for the log's owner to see to.
+// How long and how much of the room's topics is kept, for the log's owner to see to. Only one partition of each holds records.
 const (
+	Partitions        = 1
 	RetainFor         = kept + 24*time.Hour // a minute counts for 30 days, whole
 	RetainViewings    = 256 << 20           // bytes: two of the largest at least
 	RetainViewingsFor = 7 * 24 * time.Hour

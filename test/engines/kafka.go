@@ -23,22 +23,57 @@ const KafkaUser, KafkaPassword = "ada", "engines-test"
 // Kafka starts a server. Its settings are those of docs/engines/kafka.md, where they matter on one machine; more are appended as they are.
 func Kafka(t T, dir string, more ...string) KafkaServer {
 	t.Helper()
+	return KafkaCluster(t, dir, 1, more...)[0]
+}
+
+// KafkaCluster starts so many servers that are one cluster. The first to be killed takes no majority with it where there are three.
+func KafkaCluster(t T, dir string, count int, more ...string) (servers []KafkaServer) {
+	t.Helper()
 	lib := filepath.Join(install(t, "install-kafka"), "lib", "*")
-	port, signIn, control := FreePort(t, "127.0.0.1"), FreePort(t, "127.0.0.1"), FreePort(t, "127.0.0.1")
-	address, signInAddress := fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.1:%d", signIn)
+	host := func() string { return fmt.Sprintf("127.0.0.1:%d", FreePort(t, "127.0.0.1")) }
+	var voters, controls []string
+	for n := range count {
+		controls = append(controls, host())
+		voters = append(voters, fmt.Sprintf("%d@%s", n+1, controls[n]))
+	}
+	more = append([]string{
+		"controller.quorum.voters=" + strings.Join(voters, ","), fmt.Sprintf("offsets.topic.replication.factor=%d", min(count, 3)),
+	}, more...)
+	for n := range count {
+		own := filepath.Join(dir, fmt.Sprint(n+1))
+		if err := os.MkdirAll(own, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		address, signIn := host(), host()
+		listeners := fmt.Sprintf("PLAINTEXT://%s,SIGNIN://%s", address, signIn)
+		run := formatKafka(t, lib, own, append([]string{
+			fmt.Sprintf("node.id=%d", n+1), "advertised.listeners=" + listeners, fmt.Sprintf("listeners=%s,CONTROLLER://%s", listeners, controls[n]),
+		}, more...))
+		s := &Server{Address: address, Dir: own, command: run, ready: func() error { return answers(address) }}
+		t.Cleanup(func() { s.Kill(t) })
+		servers = append(servers, KafkaServer{s, signIn, lib})
+	}
+	for _, s := range servers {
+		s.Launch(t)
+	}
+	for _, s := range servers {
+		s.Await(t)
+	}
+	return servers
+}
+
+// formatKafka prepares a server's directory, and returns what starts it.
+func formatKafka(t T, lib, dir string, own []string) (run func() *exec.Cmd) {
+	t.Helper()
 	settings := append([]string{
-		"process.roles=broker,controller", "node.id=1", fmt.Sprintf("controller.quorum.voters=1@127.0.0.1:%d", control),
-		"controller.listener.names=CONTROLLER", "inter.broker.listener.name=PLAINTEXT", "sasl.enabled.mechanisms=SCRAM-SHA-512",
-		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SIGNIN:SASL_PLAINTEXT",
-		fmt.Sprintf("listeners=PLAINTEXT://%s,SIGNIN://%s,CONTROLLER://127.0.0.1:%d", address, signInAddress, control),
-		fmt.Sprintf("advertised.listeners=PLAINTEXT://%s,SIGNIN://%s", address, signInAddress),
+		"process.roles=broker,controller", "controller.listener.names=CONTROLLER", "inter.broker.listener.name=PLAINTEXT",
+		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SIGNIN:SASL_PLAINTEXT", "sasl.enabled.mechanisms=SCRAM-SHA-512",
 		"listener.name.signin.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
-		"log.dirs=" + filepath.Join(dir, "logs"), "auto.create.topics.enable=false",
-		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=4",
+		"log.dirs=" + filepath.Join(dir, "logs"), "auto.create.topics.enable=false", "offsets.topic.num.partitions=4",
 		"transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1", "transaction.state.log.num.partitions=1",
 		"share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1", "share.coordinator.state.topic.num.partitions=1",
 		"group.initial.rebalance.delay.ms=0", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500",
-	}, more...)
+	}, own...)
 	logging := []string{
 		"rootLogger.level=WARN", "rootLogger.appenderRef.c.ref=C", "appender.c.type=Console", "appender.c.name=C",
 		"appender.c.layout.type=PatternLayout", "appender.c.layout.pattern=[%d] %p %m (%c)%n",
@@ -58,6 +93,5 @@ func Kafka(t T, dir string, more ...string) KafkaServer {
 	if out, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("format Kafka's directory: %v\n%s", err, out)
 	}
-	run := func() *exec.Cmd { return java("512m", "kafka.Kafka", config) }
-	return KafkaServer{start(t, address, dir, run, func() error { return answers(address) }), signInAddress, lib}
+	return func() *exec.Cmd { return java("512m", "kafka.Kafka", config) }
 }
