@@ -153,10 +153,16 @@ func (w *watcher) look(ctx context.Context) error {
 	return nil
 }
 
-// full tells whether enough films are taken in.
+// full tells whether enough films are taken in. Their titles are drafts until they are made, as are the series and seasons of episodes.
 func (w *watcher) full(ctx context.Context) (bool, error) {
-	ids, err := w.s.Work.Unfinished(ctx)
-	return len(ids) >= maxAhead, err
+	page, err := w.s.Editor.AllTitles(ctx, bijou.TitleQuery{State: bijou.Draft, Limit: 500})
+	n := 0
+	for _, t := range page.Titles {
+		if t.Kind == bijou.Film || t.Kind == bijou.Episode {
+			n++
+		}
+	}
+	return n >= maxAhead, err
 }
 
 // postpone has the film tried later, and says why the first time.
