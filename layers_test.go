@@ -60,6 +60,8 @@ var thirdParty = map[string][]string{
 	// The operator's commands, flags and help; the terminal's width and whether there is one; how wide a character is.
 	"cmd/bijou": {"github.com/alecthomas/kong", "golang.org/x/term", "golang.org/x/text"},
 
+	// Cassandra's own protocol, by the Apache project itself; some queries of one call at the same time.
+	"engine/cassandra": {"github.com/apache/cassandra-gocql-driver/v2", "golang.org/x/sync"},
 	// The languages that films name, as BCP 47.
 	"engine/ffmpeg": {"golang.org/x/text"},
 	// Counters of what the cache is good for: hits, misses, failures, bytes.

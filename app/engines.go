@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"bijou"
+	"bijou/engine/cassandra"
 	"bijou/engine/kafka"
 	"bijou/engine/memcached"
 	"bijou/engine/mysql"
@@ -59,6 +60,7 @@ func (k storeAt) engine(c Config) (engine, error) {
 // engines opens the networked engines, by the scheme of their addresses.
 var engines = map[string]func(c Config, address string) (engine, error){
 	"mysql":     func(_ Config, address string) (engine, error) { return mysql.Open(address) },
+	"cassandra": func(_ Config, address string) (engine, error) { return cassandra.Open(address) },
 	"memcached": func(_ Config, address string) (engine, error) { return memcached.Open(address, memcached.Options{}) },
 	"kafka": func(c Config, address string) (engine, error) {
 		return kafka.Open(address, kafka.Options{
@@ -69,8 +71,11 @@ var engines = map[string]func(c Config, address string) (engine, error){
 
 // keepers says which engine keeps which store, and puts it in place.
 var keepers = map[string]map[string]func(s *stores, e engine){
-	"accounts":   {"mysql": func(s *stores, e engine) { s.accounts = e.(*mysql.Database).Members() }},
-	"profiles":   {"mysql": func(s *stores, e engine) { s.profiles = e.(*mysql.Database).Members() }},
+	"accounts": {"mysql": func(s *stores, e engine) { s.accounts = e.(*mysql.Database).Members() }},
+	"profiles": {
+		"cassandra": func(s *stores, e engine) { s.profiles = e.(*cassandra.Store) },
+		"mysql":     func(s *stores, e engine) { s.profiles = e.(*mysql.Database).Members() },
+	},
 	"operators":  {"mysql": func(s *stores, e engine) { s.operators = e.(*mysql.Database).Operators() }},
 	"titles":     {"mysql": func(s *stores, e engine) { s.titles = e.(*mysql.Database).Catalog() }},
 	"work":       {"mysql": func(s *stores, e engine) { s.work = e.(*mysql.Database).Studio() }},
