@@ -182,6 +182,10 @@ func (c *Cache) do(ctx context.Context, shares []*share, patience time.Duration)
 func (c *Cache) settle(ctx context.Context, s *share, patience time.Duration) error {
 	select {
 	case <-s.batch.done:
+		if s.batch.err == nil && s.batch.by == 0 { // it did not go out
+			s.server.breaker.Leave()
+			return nil
+		}
 		s.server.breaker.Done(time.Now(), s.batch.err == nil)
 		return s.batch.err
 	default:
