@@ -36,7 +36,7 @@ func (s *Studio) Enqueue(ctx context.Context, ws []bijou.Work) error {
 			_, err := t.exec(`INSERT INTO work (id, asset, title, step, version, state, open, attempt, worker, until_us, progress, reason, input, created_us, by_call)
 				VALUES (?, ?, ?, ?, ?, ?, TRUE, 0, '', 0, 0, '', ?, ?, ?)`, w.ID, w.Asset, w.Title, w.Step, w.Version, bijou.WorkWaiting, []byte(w.Input), micros(w.Created), t.call)
 			if duplicate(err) {
-				err = t.lock(fmt.Errorf("enqueue work: %s is other work: %w", w.ID, bijou.Conflict),
+				err = t.find(fmt.Errorf("enqueue work: %s is other work: %w", w.ID, bijou.Conflict),
 					`SELECT 1 FROM work WHERE asset = ? AND step = ? AND version = ?`, w.Asset, w.Step, w.Version)
 			}
 			if err != nil {
@@ -50,34 +50,29 @@ func (s *Studio) Enqueue(ctx context.Context, ws []bijou.Work) error {
 // What can be leased at a moment, the oldest first. The index gives that order: to sort would be to lock all of it.
 const (
 	oldestOpen = ` FROM work FORCE INDEX (work_open) WHERE open = TRUE AND until_us <= ? ORDER BY created_us, seq LIMIT 1`
-	anyOpen    = `SELECT EXISTS (SELECT 1` + oldestOpen + `)`
-	takeOpen   = `SELECT seq` + oldestOpen + ` FOR UPDATE`
+	anyOpen    = `SELECT 1` + oldestOpen
+	takeOpen   = `SELECT ` + workColumns + oldestOpen + ` FOR UPDATE`
 )
 
 // Lease implements bijou.WorkStore. Of many who lease at once each passes by what the others are just taking, and gets the oldest of the rest;
 // only who would go away with nothing waits to see whether they really took it.
 func (s *Studio) Lease(ctx context.Context, worker string, term time.Duration, now time.Time) (w bijou.Work, err error) {
-	none := fmt.Errorf("no work waits: %w", bijou.NotFound)
-	read := func(t *tx, where string, args ...any) error {
-		return scanWork(t.conn.QueryRowContext(t.ctx, `SELECT `+workColumns+` FROM work WHERE `+where, args...).Scan, &w)
-	}
 	err = s.s.tx(ctx, "lease work", func(t *tx) error {
+		read := func(query string, args ...any) error {
+			return scanWork(t.conn.QueryRowContext(t.ctx, query, args...).Scan, &w)
+		}
 		if t.again { // the earlier lease, if it was committed, which the lock waits for
-			if err := read(t, `open = TRUE AND by_call = ? FOR UPDATE`, t.call); !errors.Is(err, sql.ErrNoRows) {
+			if err := read(`SELECT `+workColumns+` FROM work WHERE open = TRUE AND by_call = ? FOR UPDATE`, t.call); !errors.Is(err, sql.ErrNoRows) {
 				return err
 			}
 		}
-		var open bool
-		if err := t.scan(into(&open), anyOpen, micros(now)); err != nil {
-			return err
-		}
-		if !open {
-			return none
-		}
-		var seq int64
-		err := t.scan(into(&seq), takeOpen+` SKIP LOCKED`, micros(now))
+		none := fmt.Errorf("no work waits: %w", bijou.NotFound)
+		err := read(takeOpen+` SKIP LOCKED`, micros(now))
 		if errors.Is(err, sql.ErrNoRows) {
-			err = t.scan(into(&seq), takeOpen, micros(now))
+			if err := t.find(none, anyOpen, micros(now)); err != nil {
+				return err
+			}
+			err = read(takeOpen, micros(now))
 		}
 		if errors.Is(err, sql.ErrNoRows) {
 			return none
@@ -85,14 +80,15 @@ func (s *Studio) Lease(ctx context.Context, worker string, term time.Duration, n
 		if err != nil {
 			return err
 		}
-		_, err = t.exec(`UPDATE work SET state = ?, worker = ?, attempt = attempt + 1, until_us = ?, by_call = ? WHERE seq = ?`,
-			bijou.WorkLeased, worker, micros(now.Add(term)), t.call, seq)
-		if err != nil {
-			return err
-		}
-		return read(t, `seq = ?`, seq)
+		w.State, w.Worker, w.Attempt, w.Until = bijou.WorkLeased, worker, w.Attempt+1, fromMicros(micros(now.Add(term)))
+		_, err = t.exec(`UPDATE work SET state = ?, worker = ?, attempt = ?, until_us = ?, by_call = ? WHERE id = ?`,
+			w.State, w.Worker, w.Attempt, micros(w.Until), t.call, w.ID)
+		return err
 	})
-	return w, err
+	if err != nil {
+		return bijou.Work{}, err
+	}
+	return w, nil
 }
 
 // Renew implements bijou.WorkStore.

@@ -29,6 +29,7 @@ var measurements = []measurement{
 	{"appliance", "The appliance beside nginx", appliance},
 	{"pulse", "How viewers fare: folding, memory, answers", pulse},
 	{"facts", "Facts, and the log that keeps them", facts},
+	{"mysql", "Accounts and leases on SQLite, MySQL and MariaDB", transactions},
 }
 
 // bench is what measurements share.
