@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"bijou"
+	"bijou/engine/cassandra"
 	"bijou/engine/kafka"
+	"bijou/engine/memcached"
 	"bijou/engine/mysql"
 )
 
@@ -18,12 +20,15 @@ type storeAt struct{ store, address string }
 func (s Stores) all() []storeAt {
 	return []storeAt{
 		{"blobs", s.Blobs}, {"titles", s.Titles}, {"work", s.Work}, {"accounts", s.Accounts}, {"profiles", s.Profiles},
-		{"operators", s.Operators}, {"appliances", s.Appliances}, {"facts", s.Facts},
+		{"operators", s.Operators}, {"appliances", s.Appliances}, {"facts", s.Facts}, {"cache", s.Cache},
 	}
 }
 
 // Check refuses, as Invalid, a store at an address whose engine does not keep such a store.
 func (s Stores) Check() error {
+	if s.CacheMemory < 1<<20 {
+		return fmt.Errorf("cache_memory is %d bytes: it must be at least 1MiB: %w", s.CacheMemory, bijou.Invalid)
+	}
 	for _, k := range s.all() {
 		if k.address == "" || keepers[k.store][k.scheme()] != nil {
 			continue
@@ -54,7 +59,9 @@ func (k storeAt) engine(c Config) (engine, error) {
 
 // engines opens the networked engines, by the scheme of their addresses.
 var engines = map[string]func(c Config, address string) (engine, error){
-	"mysql": func(_ Config, address string) (engine, error) { return mysql.Open(address) },
+	"mysql":     func(_ Config, address string) (engine, error) { return mysql.Open(address) },
+	"cassandra": func(_ Config, address string) (engine, error) { return cassandra.Open(address) },
+	"memcached": func(_ Config, address string) (engine, error) { return memcached.Open(address, memcached.Options{}) },
 	"kafka": func(c Config, address string) (engine, error) {
 		return kafka.Open(address, kafka.Options{
 			Retain: bijou.Retention{Bytes: int64(c.Facts.Retain), Age: c.Facts.RetainFor}, Topics: c.topics(),
@@ -64,11 +71,15 @@ var engines = map[string]func(c Config, address string) (engine, error){
 
 // keepers says which engine keeps which store, and puts it in place.
 var keepers = map[string]map[string]func(s *stores, e engine){
-	"accounts":   {"mysql": func(s *stores, e engine) { s.accounts = e.(*mysql.Database).Members() }},
-	"profiles":   {"mysql": func(s *stores, e engine) { s.profiles = e.(*mysql.Database).Members() }},
+	"accounts": {"mysql": func(s *stores, e engine) { s.accounts = e.(*mysql.Database).Members() }},
+	"profiles": {
+		"cassandra": func(s *stores, e engine) { s.profiles = e.(*cassandra.Store) },
+		"mysql":     func(s *stores, e engine) { s.profiles = e.(*mysql.Database).Members() },
+	},
 	"operators":  {"mysql": func(s *stores, e engine) { s.operators = e.(*mysql.Database).Operators() }},
 	"titles":     {"mysql": func(s *stores, e engine) { s.titles = e.(*mysql.Database).Catalog() }},
 	"work":       {"mysql": func(s *stores, e engine) { s.work = e.(*mysql.Database).Studio() }},
 	"appliances": {"mysql": func(s *stores, e engine) { s.appliances = e.(*mysql.Database).Steering() }},
 	"facts":      {"kafka": func(s *stores, e engine) { s.facts = e.(*kafka.Log) }},
+	"cache":      {"memcached": func(s *stores, e engine) { s.cache = e.(*memcached.Cache) }},
 }

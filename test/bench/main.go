@@ -28,8 +28,11 @@ var measurements = []measurement{
 	{"walk", "Start, size and idling of the one binary", walk},
 	{"appliance", "The appliance beside nginx", appliance},
 	{"pulse", "How viewers fare: folding, memory, answers", pulse},
+	{"kafka", "The log on Apache Kafka beside Kafka's own producer", kafkaLog},
 	{"facts", "Facts, and the log that keeps them", facts},
 	{"mysql", "Accounts and leases on SQLite, MySQL and MariaDB", transactions},
+	{"cassandra", "Profiles and positions, on SQLite and on Cassandra", cassandraNodes},
+	{"cache", "The cache: memcached's client, and what a start of playing takes", cache},
 }
 
 // bench is what measurements share.

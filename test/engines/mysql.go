@@ -46,7 +46,8 @@ func MariaDB(t T) *Server {
 	setUp(t, exec.Command("mariadb-install-db", "--no-defaults", "--user=root", data, "--auth-root-authentication-method=normal", "--skip-test-db"))
 	init := userFile(t, dir)
 	return startMySQL(t, dir, func(port int) *exec.Cmd {
-		return exec.Command("mariadbd", append([]string{"--no-defaults", "--user=root", data, "--init-file=" + init}, mysqlSettings(dir, port)...)...)
+		// The binary log as MySQL has it as it comes: without it, what others read of a change may be gone after a crash.
+		return exec.Command("mariadbd", append([]string{"--no-defaults", "--user=root", data, "--init-file=" + init, "--log-bin=binlog", "--sync-binlog=1"}, mysqlSettings(dir, port)...)...)
 	})
 }
 
