@@ -30,6 +30,7 @@ func TestCassandra(t *testing.T) {
 	t.Run("ADeletionThatStoppedHalfWayIsTakenUp", func(t *testing.T) { deletionTakenUp(t, emptied(t, c, "contract")) })
 	t.Run("PositionsAreFoundOverYearsAndPages", func(t *testing.T) { positionsOverYears(t, emptied(t, c, "contract")) })
 	t.Run("SeveralThatStartAtOnceMakeOneSchemaAndCheckSaysWhatIsWrong", func(t *testing.T) { schemas(t, c) })
+	t.Run("PositionsNeverGoBackThoughANodeIsKilledOrPaused", func(t *testing.T) { positionHistory(t, c) })
 	t.Run("UnderFaults", func(t *testing.T) { faults(t, c) })
 }
 

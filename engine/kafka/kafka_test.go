@@ -322,8 +322,8 @@ func TestATopicKeepsWhatTheConfigurationSaysAlsoWhenThatChanges(t *testing.T) {
 		"retention.bytes": "1073741824", "segment.bytes": "67108864", "retention.ms": "72000000", "segment.ms": "7200000",
 	})
 	check(l, "pulse", map[string]string{"retention.bytes": "-1", "retention.ms": "300000", "segment.ms": "60000"})
-	changed := openLog(t, "kafka://"+strings.Join(c.ListenAddrs(), ",")+"?prefix=x.", Options{Retain: bijou.Retention{Age: time.Hour}})
-	check(changed, "facts", map[string]string{"retention.ms": "3600000", "retention.bytes": "-1", "min.insync.replicas": "2"})
+	changed := openLog(t, "kafka://"+strings.Join(c.ListenAddrs(), ",")+"?prefix=x.", Options{Retain: bijou.Retention{Bytes: 400, Age: time.Hour}})
+	check(changed, "facts", map[string]string{"retention.ms": "3600000", "retention.bytes": "100", "min.insync.replicas": "2"})
 	if n, err := changed.Partitions(t.Context(), "facts"); err != nil || n != 4 {
 		t.Errorf("partitions of a topic that is there: got %d and %v, want the four that it was made with", n, err)
 	}

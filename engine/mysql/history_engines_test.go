@@ -5,27 +5,30 @@ package mysql_test
 import (
 	"testing"
 
+	"bijou/engine/mysql"
 	"bijou/test/contract"
 	"bijou/test/engines"
 )
 
-// histories checks what many processes are told while the server is killed, paused and started again. Each client is a process of its own:
-// it has its own connections. No call may fail.
+// histories records what clients of two pools are told while the server, and the way to it, are broken.
 func histories(t *testing.T, s *engines.Server) {
-	h := contract.History{Unharmed: true, Faults: []contract.Fault{
-		{Name: "kill -9", Break: func(t *testing.T) { s.Kill(t) }, Mend: func(t *testing.T) { s.Start(t) }},
-		{Name: "pause", Break: func(t *testing.T) { s.Pause(t) }, Mend: func(t *testing.T) { s.Resume(t) }},
-	}}
-	t.Run("Accounts", func(t *testing.T) {
-		address := fresh(t, s, "")
-		contract.AccountHistory(t, h, func(t *testing.T) contract.AccountKeeper { return opened(t, address).Members() })
+	// open returns what opens one of two pools of a new database, and the faults.
+	open := func(t *testing.T) (func() *mysql.Database, contract.History) {
+		p := engines.Forward(t, s.Address)
+		address := fresh(t, s, p.Address)
+		pools, n := []*mysql.Database{opened(t, address), opened(t, address)}, 0
+		return func() *mysql.Database { n++; return pools[n%2] }, contract.History{Faults: contract.ServerFaults(s, p)}
+	}
+	t.Run("AccountsAreLinearizable", func(t *testing.T) {
+		pool, h := open(t)
+		contract.AccountHistory(t, h, func(*testing.T) contract.AccountKeeper { return pool().Members() })
 	})
-	t.Run("Leases", func(t *testing.T) {
-		address := fresh(t, s, "")
-		contract.LeaseHistory(t, h, func(t *testing.T) contract.WorkKeeper { return opened(t, address).Studio() })
+	t.Run("LeasesAreLinearizable", func(t *testing.T) {
+		pool, h := open(t)
+		contract.LeaseHistory(t, h, func(*testing.T) contract.WorkKeeper { return pool().Studio() })
 	})
-	t.Run("Positions", func(t *testing.T) {
-		address := fresh(t, s, "")
-		contract.PositionHistory(t, h, func(t *testing.T) contract.PositionHolder { return opened(t, address).Members() })
+	t.Run("PositionsNeverGoBack", func(t *testing.T) {
+		pool, h := open(t)
+		contract.PositionHistory(t, h, func(*testing.T) contract.PositionHolder { return pool().Members() })
 	})
 }

@@ -65,6 +65,9 @@ func kafkaLog(ctx context.Context, b *bench, r *report) (err error) {
 	if err := consume(ctx, r, l); err != nil {
 		return err
 	}
+	if err := b.bothLogs(ctx, r, server); err != nil {
+		return err
+	}
 	boxes := largeRate / best
 	r.line("One box like this, client and server on it, takes in %.0f MB/s of 1 KiB records. 1.3 PB a day are %.0f GB/s on average, so it takes %.0f such boxes; "+
 		"%.0f where each record is on three of them, since each box then writes its own share and two others'; and 1.6 times as many for a peak of 24 GB/s. "+
@@ -177,6 +180,37 @@ func appendAll(ctx context.Context, l *kafka.Log, load kafkaLoad, callers, batch
 	return used{after - before, took}, errors.Join(failed, err)
 }
 
+// bothLogs measures facts from players to the rooms that read them, by the embedded log and by Kafka's in turn.
+func (b *bench) bothLogs(ctx context.Context, r *report, server engines.KafkaServer) error {
+	r.line("| 200 players report to `bijou up`, 100 facts at a time, and members and pulse read them | facts a CPU-second of the service (median, least to most) | facts a second |")
+	r.line("|---|---|---|")
+	logs := []struct {
+		name           string
+		perCPU, perSec []float64
+	}{{name: "embedded log"}, {name: "Kafka"}}
+	for run := range kafkaRuns {
+		for i := range logs {
+			var args []string
+			if logs[i].name == "Kafka" {
+				args = []string{"--set", fmt.Sprintf("stores.facts=kafka://%s?partitions=4&prefix=way%d.", server.Address, run)}
+			}
+			w, err := b.reports(ctx, filepath.Join(b.dir, "logs", logs[i].name, fmt.Sprint(run)), 100, 10, args...)
+			if err != nil {
+				return err
+			}
+			logs[i].perCPU = append(logs[i].perCPU, float64(w.facts)/w.cpu.Seconds())
+			logs[i].perSec = append(logs[i].perSec, float64(w.facts)/w.took.Seconds())
+		}
+	}
+	for _, l := range logs {
+		m, lo, hi := spread(l.perCPU)
+		wall, _, _ := spread(l.perSec)
+		r.line("| %s | %s, %s to %s | %s |", l.name, thousands(m), thousands(lo), thousands(hi), thousands(wall))
+	}
+	r.line("")
+	return nil
+}
+
 // consume measures reading what is there, and how long a record takes from who appends it to who waits for it.
 func consume(ctx context.Context, r *report, l *kafka.Log) error {
 	before, err := cpuTime()
@@ -223,7 +257,7 @@ func consume(ctx context.Context, r *report, l *kafka.Log) error {
 	slices.Sort(delays)
 	r.line("| reading | measured |")
 	r.line("|---|---|")
-	r.line("| from the start, one reader | %.0f MB/s, %.0f MB a client CPU-second |", float64(bytes)/took.Seconds()/1e6, float64(bytes)/(after-before).Seconds()/1e6)
+	r.line("| from the start, records of 100 bytes, one reader | %.0f MB/s, %.0f MB a client CPU-second |", float64(bytes)/took.Seconds()/1e6, float64(bytes)/(after-before).Seconds()/1e6)
 	r.line("| a record, from the call of Append until a Read that waits has it | %.2f ms, p99 %.2f ms |", delays[len(delays)/2], delays[len(delays)*99/100])
 	r.line("")
 	return nil
