@@ -69,7 +69,7 @@ func (o *Operators) EndAction(ctx context.Context, seq int64, at time.Time, outc
 
 // lockAudit lets one add to the log at a time, or take away from it. It returns the last line.
 func (t *tx) lockAudit() (last mark, err error) {
-	if err := t.lock(lostRow("audit_begin"), `SELECT 1 FROM audit_begin FOR UPDATE`); err != nil {
+	if err := t.find(lostRow("audit_begin"), `SELECT 1 FROM audit_begin FOR UPDATE`); err != nil {
 		return last, err
 	}
 	err = t.scan(into(&last.seq, &last.hash), `(SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1)

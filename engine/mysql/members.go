@@ -99,7 +99,7 @@ func (m *Members) SetPassword(ctx context.Context, id bijou.AccountID, passwordH
 
 // lockAccount lets one change of the account and what is kept of it be at work at a time. It fails with NotFound for an unknown account.
 func (t *tx) lockAccount(id bijou.AccountID, verb string) error {
-	return t.lock(noAccount(verb, id), `SELECT 1 FROM accounts WHERE id = ? FOR UPDATE`, id)
+	return t.find(noAccount(verb, id), `SELECT 1 FROM accounts WHERE id = ? FOR UPDATE`, id)
 }
 
 func noAccount(verb string, id bijou.AccountID) error {

@@ -27,8 +27,8 @@ import (
 const (
 	defaultPort    = "3306"
 	maxConnections = 16
-	// idleTime is less than the server's patience with a connection that says nothing (idleSeconds).
-	idleTime = 30 * time.Second
+	// idleTime is less than the server's patience with a connection that says nothing (wait_timeout, in settings).
+	idleTime = 10 * time.Second
 	// lifeTime lets connections find out that the name of the server leads elsewhere by now.
 	lifeTime    = 5 * time.Minute
 	dialTimeout = 2 * time.Second
@@ -215,7 +215,7 @@ func (v version) String() string {
 	return fmt.Sprintf("%s %d.%d.%d", v.product, v.major, v.minor, v.patch)
 }
 
-// tooOld tells whether the server lacks what the queries use: SKIP LOCKED above all. MySQL's first release for production was 8.0.11.
+// tooOld tells whether the server lacks what the queries use: window functions above all. MySQL's first release for production was 8.0.11.
 func (v version) tooOld() bool {
 	least := version{major: 8, minor: 0, patch: 11}
 	if v.product == "MariaDB" {

@@ -13,7 +13,12 @@ import (
 	"bijou/test/engines"
 )
 
-func TestMySQL(t *testing.T) { onServer(t, engines.MySQL(t)) }
+func TestMySQL(t *testing.T) {
+	s := engines.MySQL(t)
+	onServer(t, s)
+	t.Run("AFullDiskIsSaidToBeFullAndNothingElseIsLost", func(t *testing.T) { diskFull(t, s) })
+	t.Run("ADumpThatIsMadeWhileAllIsWrittenBringsAllBack", func(t *testing.T) { dumped(t, s) })
+}
 
 func TestMariaDB(t *testing.T) { onServer(t, engines.MariaDB(t)) }
 

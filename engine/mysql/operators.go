@@ -134,7 +134,7 @@ func (o *Operators) AddOperatorToken(ctx context.Context, k bijou.OperatorToken)
 	return o.s.tx(ctx, "keep token", func(t *tx) error {
 		// Of two who invite the same person at once the second finds the invitation of the first.
 		if k.Kind == bijou.TokenInvitation {
-			if err := t.lock(lostRow("audit_begin"), `SELECT 1 FROM audit_begin FOR UPDATE`); err != nil {
+			if err := t.find(lostRow("audit_begin"), `SELECT 1 FROM audit_begin FOR UPDATE`); err != nil {
 				return err
 			}
 			if _, err := t.exec(`DELETE FROM tokens WHERE kind = 'invitation' AND operator <=> NULLIF(?, '') AND id <> ?`, k.Operator, k.ID); err != nil {

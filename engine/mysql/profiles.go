@@ -91,7 +91,7 @@ func (m *Members) DeleteProfiles(ctx context.Context, account bijou.AccountID) e
 // AddToList implements bijou.ListStore.
 func (m *Members) AddToList(ctx context.Context, e bijou.ListEntry) error {
 	return m.s.tx(ctx, "add to list", func(t *tx) error {
-		if err := t.lock(fmt.Errorf("there is no profile %s: %w", e.Profile, bijou.NotFound), `SELECT 1 FROM profiles WHERE id = ? FOR UPDATE`, e.Profile); err != nil {
+		if err := t.find(fmt.Errorf("there is no profile %s: %w", e.Profile, bijou.NotFound), `SELECT 1 FROM profiles WHERE id = ? FOR UPDATE`, e.Profile); err != nil {
 			return err
 		}
 		var listed bool

@@ -13,7 +13,7 @@ import (
 // RequestReset implements bijou.ResetStore.
 func (m *Members) RequestReset(ctx context.Context, r bijou.ResetRequest) error {
 	return m.s.tx(ctx, "request reset", func(t *tx) error {
-		if err := t.lock(lostRow("reset_bound"), `SELECT 1 FROM reset_bound FOR UPDATE`); err != nil {
+		if err := t.find(lostRow("reset_bound"), `SELECT 1 FROM reset_bound FOR UPDATE`); err != nil {
 			return err
 		}
 		var known bool
@@ -84,7 +84,7 @@ func (m *Members) UseReset(ctx context.Context, tokenHash, passwordHash string, 
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		err = t.lock(errNoReset, `SELECT 1 FROM accounts WHERE id = ? FOR UPDATE`, id)
+		err = t.find(errNoReset, `SELECT 1 FROM accounts WHERE id = ? FOR UPDATE`, id)
 		if err != nil {
 			return err
 		}

@@ -216,7 +216,7 @@ func (t *tx) unless(failure error, table string, id any) error {
 	if !t.again {
 		return failure
 	}
-	return t.lock(failure, `SELECT 1 FROM `+table+` WHERE id = ? AND by_call = ?`, id, t.call)
+	return t.find(failure, `SELECT 1 FROM `+table+` WHERE id = ? AND by_call = ?`, id, t.call)
 }
 
 // tx runs f in a transaction, and again where that may help. What an earlier try did not commit is undone; what it did commit, f finds. A commit
@@ -270,8 +270,8 @@ func (t *tx) scan(to []any, query string, args ...any) error {
 // into is where scan puts the columns of a row.
 func into(to ...any) []any { return to }
 
-// lock locks the one row that a query with FOR UPDATE finds, and fails with none where it finds none.
-func (t *tx) lock(none error, query string, args ...any) error {
+// find runs a query for one row, which it locks where it ends in FOR UPDATE. It fails with none where there is no such row.
+func (t *tx) find(none error, query string, args ...any) error {
 	var one int
 	err := t.scan(into(&one), query, args...)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -3,8 +3,10 @@
 package mysql_test
 
 import (
+	"context"
 	"database/sql"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -165,3 +167,39 @@ func exactly(t *testing.T, s *engines.Server) {
 		t.Errorf("a time: got %v, %v, want %v in UTC", got.Created, err, at)
 	}
 }
+
+// dumped makes a dump while somebody writes, and restores it into another database.
+func dumped(t *testing.T, s *engines.Server) {
+	address := fresh(t, s, "")
+	all := storesOf(opened(t, address))
+	must(t, "write", all.write(t.Context(), 0, 0))
+	writing, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 0; writing.Err() == nil; n++ {
+			if err := all.write(writing, 1, n); err != nil && writing.Err() == nil {
+				t.Errorf("write while the dump is made: %v", err)
+			}
+		}
+	}()
+	file := filepath.Join(t.TempDir(), "bijou.sql")
+	engines.MySQLDump(t, s, name(address), file)
+	stop()
+	<-done
+	other := fresh(t, s, "")
+	engines.MySQLRestore(t, s, name(other), file)
+	d := opened(t, other)
+	restored := storesOf(d)
+	must(t, "check", d.Check(t.Context()))
+	if a, err := restored.members.Account(t.Context(), account(0).ID); err != nil || a != account(0) {
+		t.Errorf("account: got %+v, %v", a, err)
+	}
+	if c, err := restored.operators.VerifyActions(t.Context()); err != nil || c.Altered != 0 || c.Lines < 2 {
+		t.Errorf("audit log: got %+v, %v", c, err)
+	}
+	must(t, "write on", restored.write(t.Context(), 2, 0))
+}
+
+// name returns the name of the database at the address.
+func name(address string) string { return address[strings.LastIndex(address, "/")+1:] }

@@ -58,7 +58,7 @@ func (c *Catalog) PutTitle(ctx context.Context, v bijou.Title) error {
 	}
 	return c.s.tx(ctx, "keep title", func(t *tx) error {
 		if v.Parent != "" { // which stays meanwhile
-			err := t.lock(fmt.Errorf("title %q: there is no parent %s: %w", v.Name, v.Parent, bijou.NotFound), `SELECT 1 FROM titles WHERE id = ? LOCK IN SHARE MODE`, v.Parent)
+			err := t.find(fmt.Errorf("title %q: there is no parent %s: %w", v.Name, v.Parent, bijou.NotFound), `SELECT 1 FROM titles WHERE id = ? LOCK IN SHARE MODE`, v.Parent)
 			if err != nil {
 				return err
 			}

@@ -29,14 +29,26 @@ func scanWork(scan func(...any) error, w *bijou.Work) error {
 	return err
 }
 
+// change changes work. Changes come one after the other, whichever process makes them: each has the turn, a row that it locks, until it is
+// committed. Workers that passed by what others have locked (SKIP LOCKED) would lease faster, and not the oldest: what another is just handing back
+// or taking, and may not get in the end, would be passed by too.
+func (s *Studio) change(ctx context.Context, verb string, f func(*tx) error) error {
+	return s.s.tx(ctx, verb, func(t *tx) error {
+		if err := t.find(lostRow("work_turn"), `SELECT 1 FROM work_turn FOR UPDATE`); err != nil {
+			return err
+		}
+		return f(t)
+	})
+}
+
 // Enqueue implements bijou.WorkStore.
 func (s *Studio) Enqueue(ctx context.Context, ws []bijou.Work) error {
-	return s.s.tx(ctx, "enqueue work", func(t *tx) error {
+	return s.change(ctx, "enqueue work", func(t *tx) error {
 		for _, w := range ws {
 			_, err := t.exec(`INSERT INTO work (id, asset, title, step, version, state, open, attempt, worker, until_us, progress, reason, input, created_us, by_call)
 				VALUES (?, ?, ?, ?, ?, ?, TRUE, 0, '', 0, 0, '', ?, ?, ?)`, w.ID, w.Asset, w.Title, w.Step, w.Version, bijou.WorkWaiting, []byte(w.Input), micros(w.Created), t.call)
 			if duplicate(err) {
-				err = t.lock(fmt.Errorf("enqueue work: %s is other work: %w", w.ID, bijou.Conflict),
+				err = t.find(fmt.Errorf("enqueue work: %s is other work: %w", w.ID, bijou.Conflict),
 					`SELECT 1 FROM work WHERE asset = ? AND step = ? AND version = ?`, w.Asset, w.Step, w.Version)
 			}
 			if err != nil {
@@ -47,58 +59,44 @@ func (s *Studio) Enqueue(ctx context.Context, ws []bijou.Work) error {
 	})
 }
 
-// What can be leased at a moment, the oldest first. The index gives that order: to sort would be to lock all of it.
-const (
-	oldestOpen = ` FROM work FORCE INDEX (work_open) WHERE open = TRUE AND until_us <= ? ORDER BY created_us, seq LIMIT 1`
-	anyOpen    = `SELECT EXISTS (SELECT 1` + oldestOpen + `)`
-	takeOpen   = `SELECT seq` + oldestOpen + ` FOR UPDATE`
-)
+// oldestOpen finds what can be leased at a moment, the oldest of it, by an index that has this order.
+const oldestOpen = `SELECT ` + workColumns + ` FROM work FORCE INDEX (work_open) WHERE open = TRUE AND until_us <= ? ORDER BY created_us, seq LIMIT 1`
 
-// Lease implements bijou.WorkStore. Of many who lease at once each passes by what the others are just taking, and gets the oldest of the rest;
-// only who would go away with nothing waits to see whether they really took it.
+// Lease implements bijou.WorkStore.
 func (s *Studio) Lease(ctx context.Context, worker string, term time.Duration, now time.Time) (w bijou.Work, err error) {
-	none := fmt.Errorf("no work waits: %w", bijou.NotFound)
-	read := func(t *tx, where string, args ...any) error {
-		return scanWork(t.conn.QueryRowContext(t.ctx, `SELECT `+workColumns+` FROM work WHERE `+where, args...).Scan, &w)
-	}
-	err = s.s.tx(ctx, "lease work", func(t *tx) error {
-		if t.again { // the earlier lease, if it was committed, which the lock waits for
-			if err := read(t, `open = TRUE AND by_call = ? FOR UPDATE`, t.call); !errors.Is(err, sql.ErrNoRows) {
+	err = s.change(ctx, "lease work", func(t *tx) error {
+		read := func(query string, args ...any) error {
+			return scanWork(t.conn.QueryRowContext(t.ctx, query, args...).Scan, &w)
+		}
+		if t.again { // an earlier try may have leased some already
+			if err := read(`SELECT `+workColumns+` FROM work WHERE open = TRUE AND by_call = ?`, t.call); !errors.Is(err, sql.ErrNoRows) {
 				return err
 			}
 		}
-		var open bool
-		if err := t.scan(into(&open), anyOpen, micros(now)); err != nil {
-			return err
-		}
-		if !open {
-			return none
-		}
-		var seq int64
-		err := t.scan(into(&seq), takeOpen+` SKIP LOCKED`, micros(now))
+		err := read(oldestOpen, micros(now))
 		if errors.Is(err, sql.ErrNoRows) {
-			err = t.scan(into(&seq), takeOpen, micros(now))
-		}
-		if errors.Is(err, sql.ErrNoRows) {
-			return none
+			return fmt.Errorf("no work waits: %w", bijou.NotFound)
 		}
 		if err != nil {
 			return err
 		}
-		_, err = t.exec(`UPDATE work SET state = ?, worker = ?, attempt = attempt + 1, until_us = ?, by_call = ? WHERE seq = ?`,
-			bijou.WorkLeased, worker, micros(now.Add(term)), t.call, seq)
-		if err != nil {
-			return err
-		}
-		return read(t, `seq = ?`, seq)
+		w.State, w.Worker, w.Attempt, w.Until = bijou.WorkLeased, worker, w.Attempt+1, fromMicros(micros(now.Add(term)))
+		_, err = t.exec(`UPDATE work SET state = ?, worker = ?, attempt = ?, until_us = ?, by_call = ? WHERE id = ?`,
+			w.State, w.Worker, w.Attempt, micros(w.Until), t.call, w.ID)
+		return err
 	})
-	return w, err
+	if err != nil {
+		return bijou.Work{}, err
+	}
+	return w, nil
 }
 
 // Renew implements bijou.WorkStore.
 func (s *Studio) Renew(ctx context.Context, id bijou.JobID, worker string, progress float64, term time.Duration, now time.Time) error {
-	return s.s.change(ctx, "renew work", lost(id, worker), `UPDATE work SET until_us = ?, progress = ? WHERE id = ? AND worker = ? AND state = ?`,
-		micros(now.Add(term)), progress, id, worker, bijou.WorkLeased)
+	return s.change(ctx, "renew work", func(t *tx) error {
+		return t.change(lost(id, worker), `UPDATE work SET until_us = ?, progress = ? WHERE id = ? AND worker = ? AND state = ?`,
+			micros(now.Add(term)), progress, id, worker, bijou.WorkLeased)
+	})
 }
 
 // Finish implements bijou.WorkStore.
@@ -111,7 +109,7 @@ func (s *Studio) Finish(ctx context.Context, id bijou.JobID, worker string, end 
 	default:
 		return fmt.Errorf("finish work %s: it cannot end as %q: %w", id, end.State, bijou.Invalid)
 	}
-	return s.s.tx(ctx, "finish work", func(t *tx) error {
+	return s.change(ctx, "finish work", func(t *tx) error {
 		n, err := t.exec(`UPDATE work SET state = ?, open = ?, output = ?, reason = ?, progress = ?, until_us = 0, by_call = ? WHERE id = ? AND worker = ? AND state = ?`,
 			end.State, end.State == bijou.WorkWaiting, []byte(end.Output), end.Reason, progress, t.call, id, worker, bijou.WorkLeased)
 		if err == nil && n == 0 {
@@ -137,5 +135,5 @@ func (s *Studio) Unfinished(ctx context.Context) ([]bijou.TitleID, error) {
 
 // Forget implements bijou.WorkStore.
 func (s *Studio) Forget(ctx context.Context, id bijou.TitleID) error {
-	return s.s.put(ctx, "forget work", `DELETE FROM work WHERE title = ?`, id)
+	return s.change(ctx, "forget work", func(t *tx) error { return t.change(nil, `DELETE FROM work WHERE title = ?`, id) })
 }

@@ -30,6 +30,7 @@ var measurements = []measurement{
 	{"pulse", "How viewers fare: folding, memory, answers", pulse},
 	{"kafka", "The log on Apache Kafka beside Kafka's own producer", kafkaLog},
 	{"facts", "Facts, and the log that keeps them", facts},
+	{"mysql", "Accounts and leases on SQLite, MySQL and MariaDB", transactions},
 	{"cassandra", "Profiles and positions, on SQLite and on Cassandra", cassandraNodes},
 	{"cache", "The cache: memcached's client, and what a start of playing takes", cache},
 	{"s3", "Blobs on S3, beside who speaks to it plainly", blobs},

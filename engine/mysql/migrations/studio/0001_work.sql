@@ -22,3 +22,8 @@ CREATE TABLE IF NOT EXISTS work (
     INDEX work_open (open, created_us, seq, until_us),
     INDEX work_title (title, seq)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+-- Who changes work locks this row.
+CREATE TABLE IF NOT EXISTS work_turn (
+    one TINYINT PRIMARY KEY
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+INSERT IGNORE INTO work_turn VALUES (1);
