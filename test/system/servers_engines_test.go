@@ -51,6 +51,8 @@ func serverSite(t *testing.T) *site {
 	}
 	db := engines.MySQL(t)
 	keep(part{"mysql", []*engines.Server{db}, []string{"accounts", "titles", "work", "operators", "appliances"}, signedIn}, engines.MySQLDatabase(t, db, "bijou", ""))
+	ring := engines.StartCassandra(t, t.TempDir(), 1)
+	keep(part{"cassandra", ring.Nodes, []string{"profiles"}, watchers}, ring.Address("bijou"))
 	log := engines.Kafka(t, t.TempDir())
 	keep(part{"kafka", []*engines.Server{log}, []string{"facts"}, reports}, "kafka://"+log.Address)
 	return s
@@ -58,6 +60,9 @@ func serverSite(t *testing.T) *site {
 
 // signedIn asks who the member is.
 func signedIn(t *testing.T, m *visit) harness.Answer { return m.Do(t, "GET", "/api/v1/me", nil) }
+
+// watchers asks who watches by the member's account.
+func watchers(t *testing.T, m *visit) harness.Answer { return m.Do(t, "GET", "/api/v1/profiles", nil) }
 
 // reports has the player say how far it has come.
 func reports(t *testing.T, m *visit) harness.Answer {
