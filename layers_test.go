@@ -64,8 +64,12 @@ var thirdParty = map[string][]string{
 	"engine/cassandra": {"github.com/apache/cassandra-gocql-driver/v2", "golang.org/x/sync"},
 	// The languages that films name, as BCP 47.
 	"engine/ffmpeg": {"golang.org/x/text"},
+	// Counters of what the cache is good for: hits, misses, failures, bytes.
+	"engine/cached": {"github.com/prometheus/client_golang"},
 	// Kafka's protocol: connections, sign-in, requests and answers, what a fetch holds; a bound on what waits.
 	"engine/kafka": {"github.com/twmb/franz-go", "golang.org/x/sync"},
+	// A cache bounded by bytes, with a time to live for each entry, that keeps what is read often (W-TinyLFU).
+	"engine/memory": {"github.com/maypok86/otter/v2"},
 	// E-mail by SMTP with STARTTLS, sign-in and encodings, by who keeps that up.
 	"engine/smtp": {"github.com/wneessen/go-mail"},
 	// MySQL's protocol; versioned migrations; text folded for search.

@@ -69,8 +69,8 @@ func openCluster(dir string, now func() time.Time) (*cluster, error) {
 func (c *cluster) self() *trust.Identity {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.now().After(c.identity.RenewAt()) {
-		if next, err := c.authority.Member(c.dir, "service/up", c.now()); err == nil {
+	if now := c.now(); now.After(c.identity.RenewAt()) || c.identity.Early(now) {
+		if next, err := c.authority.Member(c.dir, "service/up", now); err == nil {
 			c.identity = next // else tried again with the next connection
 		}
 	}

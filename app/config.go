@@ -54,6 +54,9 @@ type Stores struct {
 	Appliances string `yaml:"appliances" secret:"password" doc:"Where it is kept what operators want of appliances, and which viewings are revoked: mysql://…; empty: in the data directory."`
 	Facts      string `yaml:"facts" secret:"password" doc:"Where the log of facts is kept: kafka://host1:9092,host2:9092; empty: in the data directory."`
 	Blobs      string `yaml:"blobs" secret:"password" doc:"Where films are kept: s3://bucket/prefix; empty: in the data directory."`
+	Cache      string `yaml:"cache" doc:"Where copies are kept near, for all processes together: memcached://host1:11211,host2:11211?prefix=bijou; empty: in each process."`
+
+	CacheMemory conf.Size `yaml:"cache_memory" doc:"Bound of the cache in this process. Where stores.cache is set, this one stands in while that is away."`
 }
 
 // Facts says how much of the players' reports is kept.
@@ -97,6 +100,7 @@ func DefaultConfig() Config {
 		Playback:  playback.DefaultConfig(),
 		Pulse:     pulse.DefaultConfig(),
 		Steering:  steering.DefaultConfig(),
+		Stores:    Stores{CacheMemory: 64 << 20},
 		Studio:    studio.DefaultConfig(),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"bijou"
 	"bijou/engine/cassandra"
 	"bijou/engine/kafka"
+	"bijou/engine/memcached"
 	"bijou/engine/mysql"
 )
 
@@ -19,12 +20,15 @@ type storeAt struct{ store, address string }
 func (s Stores) all() []storeAt {
 	return []storeAt{
 		{"blobs", s.Blobs}, {"titles", s.Titles}, {"work", s.Work}, {"accounts", s.Accounts}, {"profiles", s.Profiles},
-		{"operators", s.Operators}, {"appliances", s.Appliances}, {"facts", s.Facts},
+		{"operators", s.Operators}, {"appliances", s.Appliances}, {"facts", s.Facts}, {"cache", s.Cache},
 	}
 }
 
 // Check refuses, as Invalid, a store at an address whose engine does not keep such a store.
 func (s Stores) Check() error {
+	if s.CacheMemory < 1<<20 {
+		return fmt.Errorf("cache_memory is %d bytes: it must be at least 1MiB: %w", s.CacheMemory, bijou.Invalid)
+	}
 	for _, k := range s.all() {
 		if k.address == "" || keepers[k.store][k.scheme()] != nil {
 			continue
@@ -57,6 +61,7 @@ func (k storeAt) engine(c Config) (engine, error) {
 var engines = map[string]func(c Config, address string) (engine, error){
 	"mysql":     func(_ Config, address string) (engine, error) { return mysql.Open(address) },
 	"cassandra": func(_ Config, address string) (engine, error) { return cassandra.Open(address) },
+	"memcached": func(_ Config, address string) (engine, error) { return memcached.Open(address, memcached.Options{}) },
 	"kafka": func(c Config, address string) (engine, error) {
 		return kafka.Open(address, kafka.Options{
 			Retain: bijou.Retention{Bytes: int64(c.Facts.Retain), Age: c.Facts.RetainFor}, Topics: c.topics(),
@@ -76,4 +81,5 @@ var keepers = map[string]map[string]func(s *stores, e engine){
 	"work":       {"mysql": func(s *stores, e engine) { s.work = e.(*mysql.Database).Studio() }},
 	"appliances": {"mysql": func(s *stores, e engine) { s.appliances = e.(*mysql.Database).Steering() }},
 	"facts":      {"kafka": func(s *stores, e engine) { s.facts = e.(*kafka.Log) }},
+	"cache":      {"memcached": func(s *stores, e engine) { s.cache = e.(*memcached.Cache) }},
 }

@@ -78,7 +78,8 @@ func join(ctx context.Context, base, tokenFile string, identity *trust.Identity,
 	return identity.Accept(got.Certificate, got.Authority)
 }
 
-// renewWait is how long after a failure a renewal is tried again.
+// renewWait is how long after a failure a renewal is tried again, and how often it is looked whether one is due: a machine's clock may be set to
+// years later meanwhile.
 const renewWait = time.Hour
 
 // keep renews the certificate in time, until ctx ends.
@@ -94,7 +95,7 @@ func (m *member) keep(ctx context.Context, log *slog.Logger) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(max(wait, time.Second)):
+		case <-time.After(min(max(wait, time.Second), renewWait)):
 		}
 	}
 }

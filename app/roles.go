@@ -55,6 +55,7 @@ type process struct {
 	build   Build
 	token   string // of the local operator
 	address string // that it listens at, such as http://127.0.0.1:8080; empty where it does not
+	cached  *near
 }
 
 // filmTool is what looks into films and encodes them.
@@ -66,7 +67,8 @@ func filmTool(c Config) *ffmpeg.Tool {
 func (p *process) libraryRooms() rooms {
 	var r rooms
 	r.operators = openUsers(p.config, p.stores.operators, p.token, p.address, p.log.With("role", "members"))
-	r.catalog = catalog.New(catalog.Deps{Titles: p.stores.titles, Blobs: p.stores.blobs, Now: time.Now})
+	titles := p.near().titles
+	r.catalog = catalog.New(catalog.Deps{Titles: titles.Fresh(), Shown: titles, Blobs: p.stores.blobs, Now: time.Now})
 	r.studio = studio.New(studio.Deps{
 		Films: filmTool(p.config),
 		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog,
@@ -100,7 +102,7 @@ func (p *process) allRooms() rooms {
 	})
 	r.events = events.New(events.Deps{Facts: p.stores.facts, Zones: r.steering, Now: time.Now, Metrics: p.metrics})
 	r.playback = playback.New(playback.Deps{
-		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.appliances, Blobs: p.stores.blobs, Keys: p.ring,
+		Titles: r.catalog, Positions: r.members, Steering: r.steering, Revocations: p.stores.appliances, Blobs: p.stores.blobs, Cache: p.near().outlines, Keys: p.ring,
 		Collector: events.Collector, Now: time.Now, Config: p.config.Playback,
 	})
 	r.recovery = p.recovery()

@@ -9,6 +9,7 @@ import (
 	"bijou"
 	"bijou/engine/directory"
 	"bijou/engine/logfile"
+	"bijou/engine/memory"
 	"bijou/engine/sqlite"
 	"bijou/kit/conf"
 	"bijou/service/members"
@@ -24,6 +25,7 @@ type stores struct {
 	appliances applianceStores
 	facts      bijou.LogStore
 	blobs      bijou.BlobStore
+	cache      bijou.CacheStore
 
 	own     ownStores
 	servers []*server   // that keep the others
@@ -119,6 +121,8 @@ func (o *opener) embedded(store string) (err error) {
 		err = o.logFiles()
 	case "blobs":
 		err = o.directory()
+	case "cache":
+		o.s.cache = memory.New(int64(o.c.Stores.CacheMemory))
 	}
 	return err
 }

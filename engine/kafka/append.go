@@ -91,14 +91,20 @@ func (l *Log) crowded(name string, err error) error {
 	return fmt.Errorf("append to topic %s: %d MiB of records wait for %s already (%w): send them again in a moment: %w", name, maxWaiting>>20, l, err, bijou.Exhausted)
 }
 
-// enqueue has the entry be part of a next batch.
+// enqueue has the entry be part of a next batch, but where the log is closed.
 func (p *partition) enqueue(e *entry) {
+	l := p.topic.log
+	l.mu.RLock() // Close waits for the senders that there are when it has closed the log
+	defer l.mu.RUnlock()
+	if l.ctx.Err() != nil {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.waiting = append(p.waiting, e)
 	if !p.sending {
 		p.sending = true
-		p.topic.log.senders.Go(p.send)
+		l.senders.Go(p.send)
 	}
 }
 

@@ -25,8 +25,8 @@ import (
 //	57  count            of records
 //	61  records          length, attributes, time and offset less the first's, key, value, number of headers; lengths are zig-zag varints
 const (
-	batchLength, batchCRC, batchProducer, batchEpoch, batchSequence, batchRecords = 8, 17, 43, 51, 53, 61
-	batchChecked                                                                  = 21 // from here on
+	batchLength, batchCRC, batchProducer, batchEpoch, batchSequence = 8, 17, 43, 51, 53
+	batchChecked                                                    = 21 // from here on
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

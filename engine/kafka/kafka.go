@@ -112,7 +112,9 @@ func (l *Log) patient(ctx context.Context) (context.Context, context.CancelFunc)
 
 // Close ends what is under way, with Unavailable. What was acknowledged is with the servers without it.
 func (l *Log) Close() error {
+	l.mu.Lock()
 	l.close()
+	l.mu.Unlock()
 	l.senders.Wait()
 	l.lines.close()
 	l.client.Close()
@@ -134,13 +136,17 @@ func (l *Log) Partitions(ctx context.Context, name string) (int, error) {
 func (l *Log) Check(ctx context.Context) error {
 	ctx, cancel := l.patient(ctx)
 	defer cancel()
-	v, err := l.versions(ctx)
+	spoken, err := l.spoken(ctx)
 	if err != nil {
 		return err
 	}
-	for key, least := range needed {
-		if most, ok := v.LookupMaxKeyVersion(key.Int16()); !ok || most < least {
-			return fmt.Errorf("%s speaks version %d of the request %s and has to speak %d: use Kafka 3.0 or later: %w", l, most, key.Name(), least, bijou.Unsupported)
+	has := map[int16]kmsg.ApiVersionsResponseApiKey{}
+	for _, k := range spoken.ApiKeys {
+		has[k.ApiKey] = k
+	}
+	for key, version := range needed {
+		if k, ok := has[key.Int16()]; !ok || version < k.MinVersion && key == kmsg.OffsetCommit || version > k.MaxVersion {
+			return fmt.Errorf("%s speaks versions %d to %d of the request %s, and %d is needed: use Kafka 4: %w", l, k.MinVersion, k.MaxVersion, key.Name(), version, bijou.Unsupported)
 		}
 	}
 	m, err := l.admin.BrokerMetadata(ctx)
@@ -153,30 +159,27 @@ func (l *Log) Check(ctx context.Context) error {
 	return nil
 }
 
-// needed are the requests, and of which version at least, that the log cannot do without.
+// needed are the requests, and of which version at least, that the log cannot do without. Offsets are committed by that version and no other.
 var needed = map[kmsg.Key]int16{kmsg.Produce: 7, kmsg.Fetch: 11, kmsg.InitProducerID: 1, kmsg.IncrementalAlterConfigs: 0, kmsg.OffsetCommit: commitVersion}
 
 // Version returns what the server is, as far as what it speaks tells.
 func (l *Log) Version(ctx context.Context) (string, error) {
 	ctx, cancel := l.patient(ctx)
 	defer cancel()
-	v, err := l.versions(ctx)
+	spoken, err := l.spoken(ctx)
 	if err != nil {
 		return "", err
 	}
-	return "Kafka " + v.VersionGuess(), nil
+	return "Kafka " + kversion.FromApiVersionsResponse(spoken).VersionGuess(), nil
 }
 
-// versions asks a server what it speaks.
-func (l *Log) versions(ctx context.Context) (v *kversion.Versions, err error) {
-	err = l.persist(ctx, "ask", func(ctx context.Context) error {
-		resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, l.client)
-		if err == nil {
-			v = kversion.FromApiVersionsResponse(resp)
-		}
+// spoken asks a server what it speaks.
+func (l *Log) spoken(ctx context.Context) (answer *kmsg.ApiVersionsResponse, err error) {
+	err = l.persist(ctx, "ask", func(ctx context.Context) (err error) {
+		answer, err = kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, l.client)
 		return err
 	})
-	return v, err
+	return answer, err
 }
 
 // String names the log by its servers.

@@ -25,6 +25,8 @@ const (
 	readBytes = 1 << 20
 	// waitAtServer is how long a server waits for records before it says that there are none.
 	waitAtServer = 5 * time.Second
+	// margin is how long before the end of a Read it is to say so: an answer that is given up costs the connection.
+	margin = 5 * time.Millisecond
 )
 
 // line is a connection for one Read at a time. It remembers what it fetched beyond what was asked for.
@@ -37,6 +39,7 @@ type line struct {
 	rest      []bijou.Record // fetched and not yet read, up to next
 	id        [16]byte
 	leader    int32 // -1: not known
+	asked     bool  // an answer is on its way, or was given up
 }
 
 // lines are those that nobody reads with now, in the order of their last use.
@@ -67,7 +70,7 @@ func (l *Log) Read(ctx context.Context, name string, n int, from int64, limit in
 		return nil, err
 	}
 	records, err := ln.read(ctx, from, limit)
-	l.lines.put(ln, err == nil)
+	l.lines.put(ln)
 	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -114,11 +117,11 @@ func (s *lines) find(p *partition, from int64) int {
 	return i
 }
 
-// put takes a line back. One that failed may have a request under way that it would have to wait for, so it is closed.
-func (s *lines) put(ln *line, good bool) {
+// put takes a line back. One that gave an answer up would have to wait for it, so it is closed.
+func (s *lines) put(ln *line) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !good || s.closed {
+	if ln.asked || s.closed {
 		s.drop(ln)
 		return
 	}
@@ -156,7 +159,7 @@ func (ln *line) at() int64 {
 
 // read returns records from the offset on, and waits for the first.
 func (ln *line) read(ctx context.Context, from int64, limit int) ([]bijou.Record, error) {
-	for {
+	for tries := 0; ; tries++ {
 		for len(ln.rest) > 0 && ln.rest[0].Offset < from {
 			ln.rest = ln.rest[1:]
 		}
@@ -166,6 +169,10 @@ func (ln *line) read(ctx context.Context, from int64, limit int) ([]bijou.Record
 			return out, nil
 		}
 		ln.rest = nil
+		if deadline, ok := ctx.Deadline(); ok && tries > 0 && time.Until(deadline) < 2*margin {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
 		round, cancel := ln.log.bound(ctx, patience)
 		err := ln.log.persist(round, "read topic "+ln.partition.topic.name, ln.fetch)
 		cancel()
@@ -190,7 +197,7 @@ func (ln *line) fetch(ctx context.Context) error {
 	}
 	wait := waitAtServer
 	if deadline, ok := ctx.Deadline(); ok {
-		wait = max(min(wait, time.Until(deadline)), time.Millisecond)
+		wait = max(min(wait, time.Until(deadline)-margin), time.Millisecond)
 	}
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(wait.Milliseconds()), 1, readBytes
@@ -198,7 +205,7 @@ func (ln *line) fetch(ctx context.Context) error {
 	rt.Topic, rt.TopicID, rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = t.name, ln.id, n, ln.next, readBytes
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
-	answer, err := ln.client.Broker(int(ln.leader)).Request(ctx, req)
+	answer, err := ln.ask(ctx, req)
 	if err == nil {
 		err = ln.takeIn(answer)
 	}
@@ -212,6 +219,16 @@ func (ln *line) fetch(ctx context.Context) error {
 		ln.leader = -1
 	}
 	return err
+}
+
+// ask sends a request to the leader.
+func (ln *line) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	ln.asked = true
+	answer, err := ln.client.Broker(int(ln.leader)).Request(ctx, req)
+	if err == nil || ctx.Err() == nil {
+		ln.asked = false // what failed by itself is over
+	}
+	return answer, err
 }
 
 // takeIn reads an answer.
@@ -271,7 +288,7 @@ func (ln *line) offsetAt(ctx context.Context, end int64) (int64, error) {
 	rt.Topic, rp.Partition, rp.Timestamp = ln.partition.topic.name, ln.partition.n, end
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
-	answer, err := ln.client.Broker(int(ln.leader)).Request(ctx, req)
+	answer, err := ln.ask(ctx, req)
 	if err != nil {
 		return 0, err
 	}

@@ -26,7 +26,7 @@ const minSegment, maxSegment = 32 << 20, 1 << 30
 type topic struct {
 	log        *Log
 	name       string // as the servers know it
-	settings   settings
+	retention  bijou.Retention
 	partitions []*partition
 
 	mu      sync.Mutex
@@ -56,8 +56,10 @@ func (l *Log) topic(ctx context.Context, name string) (*topic, error) {
 	if t := known(); t != nil {
 		return t, nil
 	}
-	t := &topic{log: l, name: l.address.prefix + name}
-	t.settings = l.settings(name)
+	t := &topic{log: l, name: l.address.prefix + name, retention: l.options.Retain}
+	if r, ok := l.options.Topics[name]; ok {
+		t.retention = r
+	}
 	if err := l.persist(ctx, "find topic "+t.name, t.ensure); err != nil {
 		return nil, err
 	}
@@ -87,7 +89,8 @@ func (t *topic) ensure(ctx context.Context) error {
 	l := t.log
 	found, err := describe(ctx, l.client, t.name)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		_, err = l.admin.CreateTopic(ctx, l.address.partitions, l.address.replicas, t.settings.values, t.name)
+		s := t.settings(int(l.address.partitions), int(l.address.replicas))
+		_, err = l.admin.CreateTopic(ctx, l.address.partitions, l.address.replicas, s.values, t.name)
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return err
 		}
@@ -96,7 +99,7 @@ func (t *topic) ensure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.adjust(ctx, found.replicas); err != nil {
+	if err := t.adjust(ctx, t.settings(len(found.leaders), found.replicas)); err != nil {
 		return err
 	}
 	t.learn(found)
@@ -109,15 +112,9 @@ type settings struct {
 	atLeast map[string]int64 // these may be more than is said
 }
 
-// replicated is the setting that says how many servers have a record before it is acknowledged.
-const replicated = "min.insync.replicas"
-
-// settings returns what the topic has to be like.
-func (l *Log) settings(name string) settings {
-	r, ok := l.options.Topics[name]
-	if !ok {
-		r = l.options.Retain
-	}
+// settings returns what the topic has to be like when it has so many partitions, on so many servers each.
+func (t *topic) settings(partitions, replicas int) settings {
+	r := t.retention
 	s := settings{values: map[string]*string{}, atLeast: map[string]int64{}}
 	set := func(key, value string) { s.values[key] = &value }
 	number := func(key string, n int64) { set(key, strconv.FormatInt(n, 10)) }
@@ -133,19 +130,19 @@ func (l *Log) settings(name string) settings {
 	}
 	number("retention.bytes", -1)
 	if r.Bytes > 0 {
-		own := max(r.Bytes/int64(l.address.partitions), 1)
+		own := max(r.Bytes/int64(partitions), 1)
 		number("retention.bytes", own)
 		number("segment.bytes", min(max(own/16, minSegment), maxSegment))
 	}
-	if l.address.replicas >= 3 {
-		number(replicated, 2)
-		s.atLeast[replicated] = 2
+	if replicas >= 3 {
+		number("min.insync.replicas", 2)
+		s.atLeast["min.insync.replicas"] = 2
 	}
 	return s
 }
 
 // adjust has the topic's settings be those of the configuration, which may have changed since it was made.
-func (t *topic) adjust(ctx context.Context, replicas int) error {
+func (t *topic) adjust(ctx context.Context, s settings) error {
 	l := t.log
 	all, err := l.admin.DescribeTopicConfigs(ctx, t.name)
 	if err != nil {
@@ -160,11 +157,11 @@ func (t *topic) adjust(ctx context.Context, replicas int) error {
 	}
 	var changes []kadm.AlterConfig
 	for _, c := range have.Configs {
-		want, ours := t.settings.values[c.Key]
-		if !ours || c.Value != nil && *c.Value == *want || c.Key == replicated && replicas < 3 {
+		want, ours := s.values[c.Key]
+		if !ours || c.Value != nil && *c.Value == *want {
 			continue
 		}
-		if least, ok := t.settings.atLeast[c.Key]; ok && c.Value != nil {
+		if least, ok := s.atLeast[c.Key]; ok && c.Value != nil {
 			if n, err := strconv.ParseInt(*c.Value, 10, 64); err == nil && n >= least {
 				continue
 			}

@@ -11,8 +11,11 @@ import (
 // agesPerRetention is how many segments a retention time is cut into at least, so that the oldest records go about on time.
 const agesPerRetention = 10
 
-// minPause is the least time between two rounds of the keeper.
-const minPause = time.Minute
+// minPause is the least time between two rounds of the keeper, and maxPause the most: a machine's clock may be set to years later meanwhile.
+const (
+	minPause = time.Minute
+	maxPause = time.Hour
+)
 
 // budget is what topics that share a retention may keep, and how much that is.
 type budget struct {
@@ -44,7 +47,8 @@ func (l *Log) budgets() []*budget {
 	return append(slices.Collect(maps.Values(l.own)), l.shared)
 }
 
-// keep removes what is too old until the log is closed. It sleeps until something will be, and wakes for nothing else.
+// keep removes what is too old until the log is closed. It sleeps until something will be, an hour at most, and where nothing ever will be until
+// something is appended.
 func (l *Log) keep() {
 	defer close(l.ended)
 	timer := time.NewTimer(0)
@@ -63,7 +67,7 @@ func (l *Log) keep() {
 			continue
 		}
 		l.alarm.Store(due)
-		timer.Reset(max(time.UnixMilli(due).Sub(l.options.Now()), minPause))
+		timer.Reset(min(max(time.UnixMilli(due).Sub(l.options.Now()), minPause), maxPause))
 	}
 }
 

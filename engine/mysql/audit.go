@@ -19,39 +19,37 @@ type line struct {
 	Ends int64 `json:"ends,omitempty"`
 }
 
-// mark names a line that a try added: two lines with one number and one hash are the same.
+// mark is a place in the log: the hash is that of the line with the number.
 type mark struct {
 	seq  int64
 	hash []byte
 }
 
 // BeginAction implements bijou.AuditStore.
-func (o *Operators) BeginAction(ctx context.Context, a bijou.Action) (int64, error) {
+func (o *Operators) BeginAction(ctx context.Context, a bijou.Action) (seq int64, err error) {
 	a.Outcome, a.Says = "", ""
-	var added mark
-	err := o.s.tx(ctx, "write the audit log", func(t *tx) (err error) {
-		before, err := t.lockAudit()
+	err = o.s.tx(ctx, "write the audit log", func(t *tx) error {
+		last, err := t.lockAudit()
 		if err != nil {
 			return err
 		}
-		if there, err := t.holds(added); err != nil || there {
+		if seq, err = t.added(); err != nil || seq > 0 {
 			return err
 		}
-		added, err = appendLine(t, before, line{Action: a})
+		seq, err = appendLine(t, last, line{Action: a})
 		return err
 	})
-	return added.seq, err
+	return seq, err
 }
 
 // EndAction implements bijou.AuditStore.
 func (o *Operators) EndAction(ctx context.Context, seq int64, at time.Time, outcome bijou.Outcome, says string) error {
-	var added mark
 	return o.s.tx(ctx, "write the audit log", func(t *tx) error {
-		before, err := t.lockAudit()
+		last, err := t.lockAudit()
 		if err != nil {
 			return err
 		}
-		if there, err := t.holds(added); err != nil || there {
+		if there, err := t.added(); err != nil || there > 0 {
 			return err
 		}
 		var begun, ended bool
@@ -64,14 +62,14 @@ func (o *Operators) EndAction(ctx context.Context, seq int64, at time.Time, outc
 		case !begun:
 			return fmt.Errorf("no action has the number %d: %w", seq, bijou.NotFound)
 		}
-		added, err = appendLine(t, before, line{Action: bijou.Action{At: at, Outcome: outcome, Says: says}, Ends: seq})
+		_, err = appendLine(t, last, line{Action: bijou.Action{At: at, Outcome: outcome, Says: says}, Ends: seq})
 		return err
 	})
 }
 
 // lockAudit lets one add to the log at a time, or take away from it. It returns the last line.
 func (t *tx) lockAudit() (last mark, err error) {
-	if err := t.lock(nil, `SELECT 1 FROM audit_begin FOR UPDATE`); err != nil {
+	if err := t.lock(lostRow("audit_begin"), `SELECT 1 FROM audit_begin FOR UPDATE`); err != nil {
 		return last, err
 	}
 	err = t.scan(into(&last.seq, &last.hash), `(SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1)
@@ -79,25 +77,25 @@ func (t *tx) lockAudit() (last mark, err error) {
 	return last, err
 }
 
-// holds tells whether the log has the line that an earlier try added, which then was committed.
-func (t *tx) holds(m mark) (there bool, err error) {
+// added returns the number of the line that an earlier try of the call added, or 0 where none was committed. Another call may have written the
+// same words at the same place.
+func (t *tx) added() (seq int64, err error) {
 	if t.again {
-		err = t.scan(into(&there), `SELECT EXISTS (SELECT 1 FROM audit WHERE seq = ? AND hash = ?)`, m.seq, m.hash)
+		err = t.scan(into(&seq), `SELECT COALESCE(MAX(seq), 0) FROM audit WHERE by_call = ?`, t.call)
 	}
-	return there, err
+	return seq, err
 }
 
-// appendLine adds a line behind the last one.
-func appendLine(t *tx, last mark, l line) (mark, error) {
+// appendLine adds a line behind the last one, and returns its number.
+func appendLine(t *tx, last mark, l line) (int64, error) {
 	l.Seq, l.At = last.seq+1, l.At.UTC().Truncate(time.Microsecond)
 	body, err := json.Marshal(l)
 	if err != nil {
-		return mark{}, err
+		return 0, err
 	}
-	m := mark{l.Seq, chain(last.hash, body)}
-	_, err = t.exec(`INSERT INTO audit (seq, action, at_us, name, body, size, hash) VALUES (?, NULLIF(?, 0), ?, ?, ?, ?, ?)`,
-		l.Seq, l.Ends, micros(l.At), l.Name, string(body), len(body), m.hash)
-	return m, err
+	_, err = t.exec(`INSERT INTO audit (seq, action, at_us, name, body, size, hash, by_call) VALUES (?, NULLIF(?, 0), ?, ?, ?, ?, ?, ?)`,
+		l.Seq, l.Ends, micros(l.At), l.Name, string(body), len(body), chain(last.hash, body), t.call)
+	return l.Seq, err
 }
 
 // chain returns the hash of a line: of the hash before it and its body.
@@ -212,11 +210,15 @@ func (o *Operators) PruneActions(ctx context.Context, before time.Time, maxBytes
 
 // pruneTo removes the first lines up to the number, a bounded number of them. It returns how many went.
 func (o *Operators) pruneTo(ctx context.Context, seq int64) (gone int64, err error) {
+	var to mark
 	err = o.s.tx(ctx, "shorten the audit log", func(t *tx) error {
 		if _, err := t.lockAudit(); err != nil {
 			return err
 		}
-		var to mark
+		var begin int64
+		if err := t.scan(into(&begin), `SELECT seq FROM audit_begin`); err != nil || t.again && begin >= to.seq { // the earlier try was committed
+			return err
+		}
 		err := t.scan(into(&to.seq, &to.hash), `SELECT seq, hash FROM (SELECT seq, hash FROM audit WHERE seq <= ? ORDER BY seq LIMIT ?) first ORDER BY seq DESC LIMIT 1`, seq, prunedAtOnce)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -227,8 +229,7 @@ func (o *Operators) pruneTo(ctx context.Context, seq int64) (gone int64, err err
 		if _, err := t.exec(`UPDATE audit_begin SET seq = ?, hash = ?`, to.seq, to.hash); err != nil {
 			return err
 		}
-		n, err := t.exec(`DELETE FROM audit WHERE seq <= ?`, to.seq)
-		gone += n // what an earlier try removed, and was committed, this one does not find
+		gone, err = t.exec(`DELETE FROM audit WHERE seq <= ?`, to.seq)
 		return err
 	})
 	return gone, err

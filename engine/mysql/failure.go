@@ -85,7 +85,10 @@ func faultOf(err error) fault {
 }
 
 // passing is a failure that is worth another try.
-type passing struct{ error }
+type passing struct {
+	error
+	lost bool // the server did not answer
+}
 
 func (p passing) Unwrap() error { return p.error }
 
@@ -106,7 +109,7 @@ func (d *Database) failure(verb string, err error) error {
 	}
 	err = fmt.Errorf("%s in database %s (%s): %s: %w", verb, d.where, says, f.fix, f.kind)
 	if f.passes {
-		return passing{err}
+		return passing{err, f.lost}
 	}
 	return err
 }

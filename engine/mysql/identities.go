@@ -17,9 +17,7 @@ func (m *Members) CreateIdentified(ctx context.Context, a bijou.Account, x bijou
 			_, err = t.exec(`INSERT INTO identities (issuer, subject, account) VALUES (?, ?, ?)`, x.Issuer, x.Subject, a.ID)
 		}
 		if duplicate(err) {
-			return t.unless(fmt.Errorf("create account: %s, %s or the identity is taken: %w", a.Email, a.ID, bijou.Conflict),
-				accountIs+` AND EXISTS (SELECT 1 FROM identities WHERE account = accounts.id AND issuer = ? AND subject = ?)`,
-				append(accountValues(a, ""), x.Issuer, x.Subject)...)
+			return t.unless(fmt.Errorf("create account: %s, %s or the identity is taken: %w", a.Email, a.ID, bijou.Conflict), "accounts", a.ID)
 		}
 		return err
 	})

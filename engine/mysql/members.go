@@ -22,30 +22,15 @@ func (m *Members) CreateAccount(ctx context.Context, a bijou.Account, passwordHa
 	return m.s.tx(ctx, "create account", func(t *tx) error {
 		err := insertAccount(t, a, passwordHash)
 		if duplicate(err) {
-			return t.unless(fmt.Errorf("create account: %s or %s is taken: %w", a.Email, a.ID, bijou.Conflict), accountIs, accountValues(a, passwordHash)...)
+			return t.unless(fmt.Errorf("create account: %s or %s is taken: %w", a.Email, a.ID, bijou.Conflict), "accounts", a.ID)
 		}
 		return err
 	})
 }
 
-// accountIs finds an account that is what accountValues say.
-const accountIs = `SELECT 1 FROM accounts WHERE id = ? AND email = ? AND password_hash = ? AND created_us = ?`
-
-func accountValues(a bijou.Account, passwordHash string) []any {
-	return []any{a.ID, a.Email, passwordHash, micros(a.Created)}
-}
-
 func insertAccount(t *tx, a bijou.Account, passwordHash string) error {
-	_, err := t.exec(`INSERT INTO accounts (id, email, password_hash, created_us) VALUES (?, ?, ?, ?)`, accountValues(a, passwordHash)...)
+	_, err := t.exec(`INSERT INTO accounts (id, email, password_hash, created_us, by_call) VALUES (?, ?, ?, ?, ?)`, a.ID, a.Email, passwordHash, micros(a.Created), t.call)
 	return err
-}
-
-// unless returns the failure, unless an earlier try of the change brought about what the query finds.
-func (t *tx) unless(failure error, query string, args ...any) error {
-	if !t.again {
-		return failure
-	}
-	return t.lock(failure, query, args...)
 }
 
 // Account implements bijou.AccountStore.
@@ -123,7 +108,7 @@ func noAccount(verb string, id bijou.AccountID) error {
 
 // setPassword changes an account that is locked.
 func setPassword(t *tx, id bijou.AccountID, passwordHash string, keep bijou.SignInID) error {
-	if _, err := t.exec(`UPDATE accounts SET password_hash = ? WHERE id = ?`, passwordHash, id); err != nil {
+	if _, err := t.exec(`UPDATE accounts SET password_hash = ?, by_call = ? WHERE id = ?`, passwordHash, t.call, id); err != nil {
 		return err
 	}
 	if _, err := t.exec(`DELETE FROM sessions WHERE account = ? AND id <> ?`, id, keep); err != nil {

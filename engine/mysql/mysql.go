@@ -37,9 +37,9 @@ const (
 // Database is one database of a server. It may hold any of the stores; each has a schema of its own, which is made at its first use.
 type Database struct {
 	pool     *sql.DB
-	database string      // its name on the server
-	where    string      // database and server, as messages name them
-	away     atomic.Bool // the last call waited for the server in vain
+	database string                    // its name on the server
+	where    string                    // database and server, as messages name them
+	lostAt   atomic.Pointer[time.Time] // since when the server has not answered; nil where it has
 
 	mu      sync.Mutex
 	schemas map[string]*schema

@@ -20,6 +20,14 @@ func TestMariaDB(t *testing.T) { onServer(t, engines.MariaDB(t)) }
 // onServer runs all that needs a real server.
 func onServer(t *testing.T, s *engines.Server) {
 	t.Run("contracts", func(t *testing.T) { contracts(t, s) })
+	t.Run("SchemasAreMadeOnceAndOnTheirOwn", func(t *testing.T) { schemasMade(t, s) })
+	t.Run("ASchemaMayBeOneVersionNewer", func(t *testing.T) { newerSchema(t, s) })
+	t.Run("AMigrationThatWasCutOffIsRunAgain", func(t *testing.T) { cutMigration(t, s) })
+	t.Run("CheckSaysWhatIsWrong", func(t *testing.T) { checkSays(t, s) })
+	t.Run("WhatIsComparedIsComparedExactly", func(t *testing.T) { exactly(t, s) })
+	t.Run("AChangeWhoseAnswerIsLostIsMadeOnce", func(t *testing.T) { answerLost(t, s) })
+	t.Run("AcknowledgedWritesOutliveTheServerAndNoCallFails", func(t *testing.T) { serverKilled(t, s) })
+	t.Run("AServerThatIsPausedIsUnavailableAndComesBack", func(t *testing.T) { serverPaused(t, s) })
 }
 
 // databases counts the databases that tests have made.

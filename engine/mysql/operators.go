@@ -16,18 +16,11 @@ type Operators struct{ s *schema }
 // Operators returns the store of who runs the service, and of what they did.
 func (d *Database) Operators() *Operators { return &Operators{d.schema("operators")} }
 
-// operatorIs finds an operator who is what operatorValues say.
-const operatorIs = `SELECT 1 FROM operators WHERE id = ? AND name = ? AND role = ? AND sign_on <=> NULLIF(?, '') AND password_hash = ? AND created_us = ?`
-
-func operatorValues(p bijou.Operator, passwordHash string) []any {
-	return []any{p.ID, p.Name, p.Role, p.SignOn, passwordHash, micros(p.Created)}
-}
-
 func insertOperator(t *tx, p bijou.Operator, passwordHash string) error {
-	_, err := t.exec(`INSERT INTO operators (id, name, role, sign_on, password_hash, created_us) VALUES (?, ?, ?, NULLIF(?, ''), ?, ?)`,
-		operatorValues(p, passwordHash)...)
+	_, err := t.exec(`INSERT INTO operators (id, name, role, sign_on, password_hash, created_us, by_call) VALUES (?, ?, ?, NULLIF(?, ''), ?, ?, ?)`,
+		p.ID, p.Name, p.Role, p.SignOn, passwordHash, micros(p.Created), t.call)
 	if duplicate(err) {
-		return t.unless(fmt.Errorf("there is an operator %s already: choose another name: %w", p.Name, bijou.Conflict), operatorIs, operatorValues(p, passwordHash)...)
+		return t.unless(fmt.Errorf("there is an operator %s already: choose another name: %w", p.Name, bijou.Conflict), "operators", p.ID)
 	}
 	return err
 }
@@ -102,8 +95,7 @@ func (o *Operators) AcceptInvitation(ctx context.Context, tokenHash string, now 
 		err := t.scan(into(&operator), `SELECT operator FROM tokens WHERE hash = ? AND kind = 'invitation' AND expires_us > ? FOR UPDATE`, tokenHash, micros(now))
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
-			err = t.unless(fmt.Errorf("the invitation is unknown, used or has ended: %w", bijou.NotFound),
-				`SELECT 1 FROM operators WHERE id = ? AND password_hash = ?`, invited, passwordHash)
+			err = t.unless(fmt.Errorf("the invitation is unknown, used or has ended: %w", bijou.NotFound), "operators", invited)
 		case err == nil && operator.Valid:
 			invited = bijou.OperatorID(operator.String)
 			err = t.acceptFor(invited, tokenHash, passwordHash)
@@ -126,7 +118,7 @@ func (t *tx) acceptFor(id bijou.OperatorID, tokenHash, passwordHash string) erro
 		query string
 		args  []any
 	}{
-		{`UPDATE operators SET password_hash = ? WHERE id = ?`, []any{passwordHash, id}},
+		{`UPDATE operators SET password_hash = ?, by_call = ? WHERE id = ?`, []any{passwordHash, t.call, id}},
 		{`DELETE FROM tokens WHERE hash = ?`, []any{tokenHash}},
 		{endSessions, []any{id}},
 	} {
@@ -142,7 +134,7 @@ func (o *Operators) AddOperatorToken(ctx context.Context, k bijou.OperatorToken)
 	return o.s.tx(ctx, "keep token", func(t *tx) error {
 		// Of two who invite the same person at once the second finds the invitation of the first.
 		if k.Kind == bijou.TokenInvitation {
-			if err := t.lock(nil, `SELECT 1 FROM audit_begin FOR UPDATE`); err != nil {
+			if err := t.lock(lostRow("audit_begin"), `SELECT 1 FROM audit_begin FOR UPDATE`); err != nil {
 				return err
 			}
 			if _, err := t.exec(`DELETE FROM tokens WHERE kind = 'invitation' AND operator <=> NULLIF(?, '') AND id <> ?`, k.Operator, k.ID); err != nil {
@@ -152,13 +144,13 @@ func (o *Operators) AddOperatorToken(ctx context.Context, k bijou.OperatorToken)
 		if _, err := t.exec(`DELETE FROM tokens WHERE expires_us <= ? ORDER BY expires_us LIMIT ?`, micros(k.Created), endedAtOnce); err != nil {
 			return err
 		}
-		_, err := t.exec(`INSERT INTO tokens (id, hash, kind, operator, note, created_us, expires_us) VALUES (?, ?, ?, NULLIF(?, ''), ?, ?, ?)`,
-			k.ID, k.Hash, k.Kind, k.Operator, k.Note, micros(k.Created), micros(k.Expires))
+		_, err := t.exec(`INSERT INTO tokens (id, hash, kind, operator, note, created_us, expires_us, by_call) VALUES (?, ?, ?, NULLIF(?, ''), ?, ?, ?, ?)`,
+			k.ID, k.Hash, k.Kind, k.Operator, k.Note, micros(k.Created), micros(k.Expires), t.call)
 		switch {
 		case orphan(err):
 			return noOperator(k.Operator)
 		case duplicate(err):
-			return t.unless(fmt.Errorf("keep token: %s is taken: %w", k.ID, bijou.Conflict), `SELECT 1 FROM tokens WHERE id = ? AND hash = ?`, k.ID, k.Hash)
+			return t.unless(fmt.Errorf("keep token: %s is taken: %w", k.ID, bijou.Conflict), "tokens", k.ID)
 		}
 		return err
 	})

@@ -9,9 +9,6 @@ import (
 	"bijou"
 )
 
-// profileIs finds a profile that has this identifier, account and time.
-const profileIs = `SELECT 1 FROM profiles WHERE id = ? AND account = ? AND created_us = ?`
-
 // CreateProfile implements bijou.ProfileStore.
 func (m *Members) CreateProfile(ctx context.Context, p bijou.Profile) error {
 	return m.s.tx(ctx, "create profile", func(t *tx) error {
@@ -26,11 +23,10 @@ func (m *Members) CreateProfile(ctx context.Context, p bijou.Profile) error {
 				place++
 			}
 			if place >= bijou.MaxProfiles {
-				return t.unless(fmt.Errorf("the account has %d profiles, which is the most: delete one first: %w", bijou.MaxProfiles, bijou.Exhausted),
-					profileIs, p.ID, p.Account, micros(p.Created))
+				return t.unless(fmt.Errorf("the account has %d profiles, which is the most: delete one first: %w", bijou.MaxProfiles, bijou.Exhausted), "profiles", p.ID)
 			}
-			_, err = t.exec(`INSERT INTO profiles (id, account, place, name, children, created_us) VALUES (?, ?, ?, ?, ?, ?)`,
-				p.ID, p.Account, place, p.Name, p.Children, micros(p.Created))
+			_, err = t.exec(`INSERT INTO profiles (id, account, place, name, children, created_us, by_call) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+				p.ID, p.Account, place, p.Name, p.Children, micros(p.Created), t.call)
 			if !duplicate(err) {
 				return err
 			}
@@ -39,7 +35,7 @@ func (m *Members) CreateProfile(ctx context.Context, p bijou.Profile) error {
 				return err
 			}
 			if taken {
-				return t.unless(fmt.Errorf("create profile: %s is taken: %w", p.ID, bijou.Conflict), profileIs, p.ID, p.Account, micros(p.Created))
+				return t.unless(fmt.Errorf("create profile: %s is taken: %w", p.ID, bijou.Conflict), "profiles", p.ID)
 			} // else another was faster at the place: there is one less
 		}
 	})

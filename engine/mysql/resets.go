@@ -13,7 +13,7 @@ import (
 // RequestReset implements bijou.ResetStore.
 func (m *Members) RequestReset(ctx context.Context, r bijou.ResetRequest) error {
 	return m.s.tx(ctx, "request reset", func(t *tx) error {
-		if err := t.lock(nil, `SELECT 1 FROM reset_bound FOR UPDATE`); err != nil {
+		if err := t.lock(lostRow("reset_bound"), `SELECT 1 FROM reset_bound FOR UPDATE`); err != nil {
 			return err
 		}
 		var known bool
@@ -92,7 +92,7 @@ func (m *Members) UseReset(ctx context.Context, tokenHash, passwordHash string, 
 		if n, err := t.exec(`DELETE FROM resets WHERE token_hash = ? AND account = ? AND expires_us > ?`, tokenHash, id, micros(now)); err != nil {
 			return err
 		} else if n == 0 {
-			return t.unless(errNoReset, `SELECT 1 FROM accounts WHERE id = ? AND password_hash = ?`, id, passwordHash)
+			return t.unless(errNoReset, "accounts", id)
 		}
 		return setPassword(t, id, passwordHash, "")
 	})

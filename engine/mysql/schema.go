@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -35,21 +36,38 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, callTime)
 }
 
-// call runs f until it succeeds, fails for good, or there is no time for another try. While the server is known to be away it tries once.
+// call runs f until it succeeds, fails for good, or there is no time for another try. Once the server has been away for longer than any call
+// waits, it tries once.
 func (d *Database) call(ctx context.Context, verb string, f func(context.Context) error) error {
 	ctx, stop := within(ctx)
 	defer stop()
 	for wait := firstWait; ; wait = min(2*wait, maxWait) {
 		err := d.try(ctx, verb, tryTime, f)
-		if !errors.As(err, new(passing)) {
-			d.away.Store(false)
-			return err
+		if errors.Is(err, context.Canceled) {
+			return err // which says nothing of the server
 		}
-		if d.away.Load() || !pause(ctx, wait/2+rand.N(wait/2+1)) {
-			d.away.Store(true)
+		var p passing
+		passes := errors.As(err, &p)
+		if away := d.awayFor(p.lost); !passes || away > callTime || !pause(ctx, wait/2+rand.N(wait/2+1)) {
 			return err
 		}
 	}
+}
+
+// awayFor notes whether the server was lost, and returns for how long it has been.
+func (d *Database) awayFor(lost bool) time.Duration {
+	if !lost {
+		d.lostAt.Store(nil)
+		return 0
+	}
+	now := time.Now()
+	if d.lostAt.CompareAndSwap(nil, &now) {
+		return 0
+	}
+	if since := d.lostAt.Load(); since != nil { // or another call has found it
+		return now.Sub(*since)
+	}
+	return 0
 }
 
 // try runs f once, and not for longer than the limit.
@@ -126,7 +144,7 @@ func (s *schema) ensure(ctx context.Context) error {
 	case <-m.done:
 		return m.err
 	case <-ctx.Done():
-		return passing{fmt.Errorf("%s in database %s are still being prepared: try again: %w", s.name, s.where, bijou.Unavailable)}
+		return passing{fmt.Errorf("%s in database %s are still being prepared: try again: %w", s.name, s.where, bijou.Unavailable), true}
 	}
 }
 
@@ -146,7 +164,7 @@ func (s *schema) migrate(ctx context.Context) error {
 		return err
 	}
 	if got.Int64 != 1 {
-		return passing{fmt.Errorf("%s in database %s are being prepared by another process: try again: %w", s.name, s.where, bijou.Unavailable)}
+		return passing{fmt.Errorf("%s in database %s are being prepared by another process: try again: %w", s.name, s.where, bijou.Unavailable), false}
 	}
 	files, err := fs.Sub(migrations, "migrations/"+s.name)
 	if err != nil {
@@ -188,23 +206,32 @@ func (s *schema) do(ctx context.Context, verb string, f func(context.Context) er
 type tx struct {
 	ctx  context.Context
 	conn *sql.Conn
+	call int64 // names the call, whatever the try: chance
 	// again tells that an earlier try may have been committed: its answer was lost.
 	again bool
+}
+
+// unless returns the failure, unless it is the call's own doing: an earlier try, which was committed, made the row of the table.
+func (t *tx) unless(failure error, table string, id any) error {
+	if !t.again {
+		return failure
+	}
+	return t.lock(failure, `SELECT 1 FROM `+table+` WHERE id = ? AND by_call = ?`, id, t.call)
 }
 
 // tx runs f in a transaction, and again where that may help. What an earlier try did not commit is undone; what it did commit, f finds. A commit
 // that is still on its way to the server cannot come after that of a later try: it holds the locks that the later try waits for.
 func (s *schema) tx(ctx context.Context, verb string, f func(*tx) error) error {
-	again := false
+	call, again := 1+rand.Int64N(math.MaxInt64), false
 	return s.do(ctx, verb, func(ctx context.Context) error {
-		asked, err := s.transact(ctx, again, f)
+		asked, err := s.transact(ctx, func(conn *sql.Conn) error { return f(&tx{ctx, conn, call, again}) })
 		again = again || asked
 		return err
 	})
 }
 
-// transact runs f in a transaction, once. It tells whether the server was asked to commit.
-func (s *schema) transact(ctx context.Context, again bool, f func(*tx) error) (asked bool, err error) {
+// transact runs f in a transaction, once. It tells whether the server was asked to commit, and did not say that it has.
+func (s *schema) transact(ctx context.Context, f func(*sql.Conn) error) (asked bool, err error) {
 	conn, err := s.pool.Conn(ctx)
 	if err != nil {
 		return false, err
@@ -213,7 +240,7 @@ func (s *schema) transact(ctx context.Context, again bool, f func(*tx) error) (a
 	if _, err := conn.ExecContext(ctx, `START TRANSACTION`); err != nil {
 		return false, err
 	}
-	if err := f(&tx{ctx, conn, again}); err != nil {
+	if err := f(conn); err != nil {
 		if _, undone := conn.ExecContext(ctx, `ROLLBACK`); undone != nil || faultOf(err).lost && bijou.KindOf(err) == "" {
 			discard(conn) // which undoes it too
 		}
@@ -251,6 +278,11 @@ func (t *tx) lock(none error, query string, args ...any) error {
 		return none
 	}
 	return err
+}
+
+// lostRow is the failure where a table of one row has none.
+func lostRow(table string) error {
+	return fmt.Errorf("the table %s has lost its row: put the database back from a backup: %w", table, bijou.Corrupt)
 }
 
 // exec changes rows by one statement outside of a transaction: such as may come twice, and late, without harm.

@@ -45,12 +45,11 @@ func (m *Members) OpenSession(ctx context.Context, s bijou.MemberSession) error 
 		if _, err := t.exec(`DELETE FROM sessions WHERE expires_us <= ? ORDER BY expires_us LIMIT ?`, micros(s.Created), endedAtOnce); err != nil {
 			return err
 		}
-		_, err = t.exec(`INSERT INTO sessions (id, token_hash, account, profile, created_us, seen_us, expires_us, issued_us, old_hash, old_until_us, device, address)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULLIF(?, ''), ?, ?, ?)`, s.ID, s.TokenHash, s.Account, s.Profile, micros(s.Created), micros(s.Seen),
-			micros(s.Expires), micros(s.Issued), s.OldHash, orZero(s.OldUntil), s.Device, s.Address)
+		_, err = t.exec(`INSERT INTO sessions (id, token_hash, account, profile, created_us, seen_us, expires_us, issued_us, old_hash, old_until_us, device, address, by_call)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULLIF(?, ''), ?, ?, ?, ?)`, s.ID, s.TokenHash, s.Account, s.Profile, micros(s.Created), micros(s.Seen),
+			micros(s.Expires), micros(s.Issued), s.OldHash, orZero(s.OldUntil), s.Device, s.Address, t.call)
 		if duplicate(err) {
-			return t.unless(fmt.Errorf("open session: %s or its token is taken: %w", s.ID, bijou.Conflict),
-				`SELECT 1 FROM sessions WHERE id = ? AND token_hash = ? AND account = ?`, s.ID, s.TokenHash, s.Account)
+			return t.unless(fmt.Errorf("open session: %s or its token is taken: %w", s.ID, bijou.Conflict), "sessions", s.ID)
 		}
 		return err
 	})
@@ -96,10 +95,10 @@ func (m *Members) RotateSession(ctx context.Context, from, to string, now, lost 
 			return err
 		}
 		// Of many who wait for the row one still finds it as it was.
-		n, err := t.exec(`UPDATE sessions SET token_hash = ?, old_hash = ?, old_until_us = 0, issued_us = ?
-			WHERE id = ? AND (token_hash = ? OR old_hash = ? AND old_until_us = 0 AND issued_us < ?)`, to, from, micros(now), id, from, from, micros(lost))
+		n, err := t.exec(`UPDATE sessions SET token_hash = ?, old_hash = ?, old_until_us = 0, issued_us = ?, by_call = ?
+			WHERE id = ? AND (token_hash = ? OR old_hash = ? AND old_until_us = 0 AND issued_us < ?)`, to, from, micros(now), t.call, id, from, from, micros(lost))
 		if err == nil && n == 0 {
-			return t.unless(newer, `SELECT 1 FROM sessions WHERE id = ? AND token_hash = ? AND old_hash = ?`, id, to, from)
+			return t.unless(newer, "sessions", id)
 		}
 		return err
 	})

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"bijou"
@@ -34,8 +33,8 @@ func scanWork(scan func(...any) error, w *bijou.Work) error {
 func (s *Studio) Enqueue(ctx context.Context, ws []bijou.Work) error {
 	return s.s.tx(ctx, "enqueue work", func(t *tx) error {
 		for _, w := range ws {
-			_, err := t.exec(`INSERT INTO work (id, asset, title, step, version, state, open, attempt, worker, until_us, progress, reason, input, created_us)
-				VALUES (?, ?, ?, ?, ?, ?, TRUE, 0, '', 0, 0, '', ?, ?)`, w.ID, w.Asset, w.Title, w.Step, w.Version, bijou.WorkWaiting, []byte(w.Input), micros(w.Created))
+			_, err := t.exec(`INSERT INTO work (id, asset, title, step, version, state, open, attempt, worker, until_us, progress, reason, input, created_us, by_call)
+				VALUES (?, ?, ?, ?, ?, ?, TRUE, 0, '', 0, 0, '', ?, ?, ?)`, w.ID, w.Asset, w.Title, w.Step, w.Version, bijou.WorkWaiting, []byte(w.Input), micros(w.Created), t.call)
 			if duplicate(err) {
 				err = t.lock(fmt.Errorf("enqueue work: %s is other work: %w", w.ID, bijou.Conflict),
 					`SELECT 1 FROM work WHERE asset = ? AND step = ? AND version = ?`, w.Asset, w.Step, w.Version)
@@ -59,13 +58,12 @@ const (
 // only who would go away with nothing waits to see whether they really took it.
 func (s *Studio) Lease(ctx context.Context, worker string, term time.Duration, now time.Time) (w bijou.Work, err error) {
 	none := fmt.Errorf("no work waits: %w", bijou.NotFound)
-	change := changeID()
 	read := func(t *tx, where string, args ...any) error {
 		return scanWork(t.conn.QueryRowContext(t.ctx, `SELECT `+workColumns+` FROM work WHERE `+where, args...).Scan, &w)
 	}
 	err = s.s.tx(ctx, "lease work", func(t *tx) error {
 		if t.again { // the earlier lease, if it was committed, which the lock waits for
-			if err := read(t, `open = TRUE AND change_id = ? FOR UPDATE`, change); !errors.Is(err, sql.ErrNoRows) {
+			if err := read(t, `open = TRUE AND by_call = ? FOR UPDATE`, t.call); !errors.Is(err, sql.ErrNoRows) {
 				return err
 			}
 		}
@@ -87,8 +85,8 @@ func (s *Studio) Lease(ctx context.Context, worker string, term time.Duration, n
 		if err != nil {
 			return err
 		}
-		_, err = t.exec(`UPDATE work SET state = ?, worker = ?, attempt = attempt + 1, until_us = ?, change_id = ? WHERE seq = ?`,
-			bijou.WorkLeased, worker, micros(now.Add(term)), change, seq)
+		_, err = t.exec(`UPDATE work SET state = ?, worker = ?, attempt = attempt + 1, until_us = ?, by_call = ? WHERE seq = ?`,
+			bijou.WorkLeased, worker, micros(now.Add(term)), t.call, seq)
 		if err != nil {
 			return err
 		}
@@ -96,9 +94,6 @@ func (s *Studio) Lease(ctx context.Context, worker string, term time.Duration, n
 	})
 	return w, err
 }
-
-// changeID names one call, so that it finds again what it did.
-func changeID() int64 { return 1 + rand.Int64N(1<<62) }
 
 // Renew implements bijou.WorkStore.
 func (s *Studio) Renew(ctx context.Context, id bijou.JobID, worker string, progress float64, term time.Duration, now time.Time) error {
@@ -116,12 +111,11 @@ func (s *Studio) Finish(ctx context.Context, id bijou.JobID, worker string, end 
 	default:
 		return fmt.Errorf("finish work %s: it cannot end as %q: %w", id, end.State, bijou.Invalid)
 	}
-	change := changeID()
 	return s.s.tx(ctx, "finish work", func(t *tx) error {
-		n, err := t.exec(`UPDATE work SET state = ?, open = ?, output = ?, reason = ?, progress = ?, until_us = 0, change_id = ? WHERE id = ? AND worker = ? AND state = ?`,
-			end.State, end.State == bijou.WorkWaiting, []byte(end.Output), end.Reason, progress, change, id, worker, bijou.WorkLeased)
+		n, err := t.exec(`UPDATE work SET state = ?, open = ?, output = ?, reason = ?, progress = ?, until_us = 0, by_call = ? WHERE id = ? AND worker = ? AND state = ?`,
+			end.State, end.State == bijou.WorkWaiting, []byte(end.Output), end.Reason, progress, t.call, id, worker, bijou.WorkLeased)
 		if err == nil && n == 0 {
-			return t.unless(lost(id, worker), `SELECT 1 FROM work WHERE id = ? AND change_id = ?`, id, change)
+			return t.unless(lost(id, worker), "work", id)
 		}
 		return err
 	})

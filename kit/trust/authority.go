@@ -258,6 +258,9 @@ func checkIdentity(key *ecdsa.PrivateKey, cert, authority *x509.Certificate) err
 // Joined tells whether the member has a certificate that holds at the time.
 func (i *Identity) Joined(now time.Time) bool { return i.cert != nil && now.Before(i.cert.NotAfter) }
 
+// Early tells whether the certificate holds only later: it was made by a clock that was ahead, or this one is behind.
+func (i *Identity) Early(now time.Time) bool { return i.cert != nil && now.Before(i.cert.NotBefore) }
+
 // Name returns the member's name, or nothing where it has not joined.
 func (i *Identity) Name() string {
 	if i.cert == nil {
@@ -319,8 +322,12 @@ func parseCert(text string) (*x509.Certificate, error) {
 // Member makes an identity that the authority signs itself, for a member on the authority's own machine.
 func (a *Authority) Member(dir, name string, now time.Time) (*Identity, error) {
 	i, err := OpenIdentity(filepath.Join(dir, strings.ReplaceAll(name, "/", "-")+".pem"))
-	if err != nil || i.Joined(now) && now.Before(i.RenewAt()) && i.authority.Equal(a.cert) {
-		return i, err
+	if err != nil {
+		return nil, err
+	}
+	early := i.Early(now) && !now.Before(a.cert.NotBefore) // a clock behind the authority's own beginning is the one that is wrong
+	if i.Joined(now) && now.Before(i.RenewAt()) && i.authority.Equal(a.cert) && !early {
+		return i, nil
 	}
 	request, err := i.Request()
 	if err != nil {

@@ -19,8 +19,9 @@ import (
 
 // Deps are what the room works with.
 type Deps struct {
-	Titles bijou.TitleStore
-	Blobs  bijou.BlobStore // posters
+	Titles bijou.TitleStore // what editors read and write back
+	Shown  bijou.TitleStore // the same titles as viewers read them, perhaps from a cache; Titles where nil
+	Blobs  bijou.BlobStore  // posters
 	Now    func() time.Time
 }
 
@@ -31,14 +32,19 @@ type Service struct {
 }
 
 // New assembles the room.
-func New(d Deps) *Service { return &Service{Deps: d} }
+func New(d Deps) *Service {
+	if d.Shown == nil {
+		d.Shown = d.Titles
+	}
+	return &Service{Deps: d}
+}
 
 // seenBy tells whether the caller may know of the title: a children's profile sees what is for children.
 func seenBy(c bijou.Caller, t bijou.Title) bool { return !c.Children || t.Maturity.ForChildren() }
 
 // PublishedTitle implements bijou.Titles.
 func (s *Service) PublishedTitle(ctx context.Context, id bijou.TitleID) (bijou.Title, error) {
-	t, err := s.AnyTitle(ctx, id)
+	t, err := one(ctx, s.Shown, id)
 	if err != nil {
 		return bijou.Title{}, err
 	}
@@ -50,10 +56,15 @@ func (s *Service) PublishedTitle(ctx context.Context, id bijou.TitleID) (bijou.T
 
 // AnyTitle implements bijou.Editor.
 func (s *Service) AnyTitle(ctx context.Context, id bijou.TitleID) (bijou.Title, error) {
+	return one(ctx, s.Titles, id)
+}
+
+// one returns the store's title.
+func one(ctx context.Context, titles bijou.TitleStore, id bijou.TitleID) (bijou.Title, error) {
 	if bijou.CheckID(id, bijou.TitlePrefix) != nil {
 		return bijou.Title{}, noSuchTitle(id) // whatever that is, no title has it
 	}
-	t, err := s.Titles.Title(ctx, id)
+	t, err := titles.Title(ctx, id)
 	if errors.Is(err, bijou.NotFound) {
 		return bijou.Title{}, noSuchTitle(id)
 	}

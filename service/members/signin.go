@@ -218,18 +218,21 @@ func signInEnded() error {
 // stale tells whether the token is due to be replaced: because of its age, or because the answer that brought the newer one never arrived.
 func stale(kept bijou.MemberSession, hash string, now time.Time) bool {
 	if kept.TokenHash == hash {
-		return now.Sub(kept.Issued) >= rotateAfter
+		return far(now.Sub(kept.Issued), rotateAfter)
 	}
 	return kept.OldUntil.IsZero() && now.Sub(kept.Issued) >= overlap
 }
 
+// far tells whether something is as long ago as that, or as far ahead: then it was noted by a clock that was wrong.
+func far(ago, most time.Duration) bool { return ago >= most || ago <= -most }
+
 // noteUse returns the sign-in as it is after its token was used, and whether that is worth a write.
 func noteUse(kept bijou.MemberSession, hash string, now time.Time) (bijou.MemberSession, bool) {
 	changed := false
-	if now.Sub(kept.Seen) >= seenEvery {
+	if far(now.Sub(kept.Seen), seenEvery) {
 		kept.Seen, changed = now, true
 	}
-	if kept.TokenHash == hash && kept.OldHash != "" && kept.OldUntil.IsZero() {
+	if kept.TokenHash == hash && kept.OldHash != "" && (kept.OldUntil.IsZero() || kept.OldUntil.After(now.Add(2*overlap))) {
 		kept.OldUntil, changed = now.Add(overlap), true
 	}
 	return kept, changed

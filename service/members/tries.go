@@ -52,6 +52,8 @@ func (t *tries) take(key string, r rule, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, at := t.slot(key), now.UnixNano()
+	// A clock that was set back must keep nobody out for longer than the rule says.
+	s.last, s.until = min(s.last, at), min(s.until, at+int64(r.most))
 	if at < s.until {
 		return time.Duration(s.until - at)
 	}

@@ -5,11 +5,8 @@ package playback
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"bijou"
@@ -55,7 +52,8 @@ type Deps struct {
 	Positions   bijou.Positions
 	Steering    bijou.Steering
 	Revocations bijou.RevocationStore
-	Blobs       bijou.BlobStore // descriptions of assets
+	Blobs       bijou.BlobStore  // descriptions of assets
+	Cache       bijou.CacheStore // of what manifests need of them
 	Keys        keyRing
 	Collector   string // where players in CMCD event mode report
 	Now         func() time.Time
@@ -65,13 +63,12 @@ type Deps struct {
 // Service starts and renews viewings. It keeps nothing of them: all that it knows of a viewing is in its grant.
 type Service struct {
 	Deps
-	assets assetCache
-	asked  askedCache
+	asked askedCache
 }
 
 // New assembles the room.
 func New(d Deps) *Service {
-	return &Service{Deps: d, assets: assetCache{kept: map[bijou.AssetID]bijou.Asset{}}, asked: askedCache{last: map[bijou.SessionID]time.Time{}}}
+	return &Service{Deps: d, asked: askedCache{last: map[bijou.SessionID]time.Time{}}}
 }
 
 // open reads a grant that this room signed. It fails with Denied for any other.
@@ -225,61 +222,4 @@ func (s *Service) manifest(ctx context.Context, token, mediaType string, print f
 		return rpc.Body{}, fmt.Errorf("asset %s cannot be described (%v): encode its title anew: %w", g.Asset, err, bijou.Corrupt)
 	}
 	return rpc.Body{ContentType: mediaType, CacheControl: "private, no-store", Bytes: b}, nil
-}
-
-// asset reads an asset's description. Assets never change, so one that was read is kept.
-func (s *Service) asset(ctx context.Context, id bijou.AssetID) (bijou.Asset, error) {
-	if a, ok := s.assets.get(id); ok {
-		return a, nil
-	}
-	r, _, err := s.Blobs.Get(ctx, id.Key(bijou.AssetFile), 0, -1)
-	if errors.Is(err, bijou.NotFound) {
-		return bijou.Asset{}, fmt.Errorf("the film of this viewing is gone: start another: %w", bijou.NotFound)
-	}
-	if err != nil {
-		return bijou.Asset{}, err
-	}
-	defer r.Close()
-	const most = 64 << 20 // bytes: some 400,000 segments; what is longer is cut and so cannot be read as JSON
-	b, err := io.ReadAll(io.LimitReader(r, most))
-	if err != nil {
-		return bijou.Asset{}, fmt.Errorf("asset %s: its description cannot be read at the moment (%v): %w", id, err, bijou.Unavailable)
-	}
-	var a bijou.Asset
-	if err := json.Unmarshal(b, &a); err != nil {
-		return bijou.Asset{}, fmt.Errorf("asset %s: its description is damaged (%v): encode its title anew: %w", id, err, bijou.Corrupt)
-	}
-	if a.ID != id {
-		return bijou.Asset{}, fmt.Errorf("asset %s: its description is that of %q: encode its title anew: %w", id, a.ID, bijou.Corrupt)
-	}
-	s.assets.put(a)
-	return a, nil
-}
-
-// assetCache keeps the descriptions of the assets played last.
-type assetCache struct {
-	mu   sync.Mutex
-	kept map[bijou.AssetID]bijou.Asset
-}
-
-// maxAssets bounds the cache: a two-hour film's description takes about 2 MB.
-const maxAssets = 16
-
-func (c *assetCache) get(id bijou.AssetID) (bijou.Asset, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a, ok := c.kept[id]
-	return a, ok
-}
-
-func (c *assetCache) put(a bijou.Asset) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id := range c.kept {
-		if len(c.kept) < maxAssets {
-			break
-		}
-		delete(c.kept, id) // any: which one matters little at this size
-	}
-	c.kept[a.ID] = a
 }

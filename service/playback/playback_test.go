@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/engine/memory"
 	"bijou/kit/rpc"
 	"bijou/service/playback"
 	"bijou/wire/grant"
@@ -43,6 +44,7 @@ type world struct {
 	places    []bijou.Place
 	viewing   bijou.Viewing // that was asked about last
 	revoked   []bijou.Revocation
+	cache     *cache
 }
 
 // Steer implements bijou.Steering.
@@ -133,9 +135,10 @@ func newRoom(t *testing.T, change func(*playback.Config)) (*playback.Service, *w
 		positions: map[bijou.TitleID]bijou.Position{}, blobs: map[string][]byte{}, now: begin,
 		places: []bijou.Place{{Appliance: "apl_one", Address: "http://*:8081"}, {Appliance: "apl_two", Address: "https://far.example.org"}},
 	}
+	w.cache = &cache{CacheStore: memory.New(1 << 20)}
 	w.keep(t, "ast_1", asset("ast_1"))
 	return playback.New(playback.Deps{
-		Titles: w, Positions: w, Steering: w, Revocations: w, Blobs: blobs{w: w}, Keys: ring{}, Collector: "/api/v1/cmcd", Now: func() time.Time { return w.now }, Config: c,
+		Titles: w, Positions: w, Steering: w, Revocations: w, Blobs: blobs{w: w}, Cache: w.cache, Keys: ring{}, Collector: "/api/v1/cmcd", Now: func() time.Time { return w.now }, Config: c,
 	}), w
 }
 
@@ -372,35 +375,84 @@ func TestADescriptionThatIsGoneOrDamagedIsSaidSo(t *testing.T) {
 	check("without video", bijou.Corrupt, func(w *world) { w.keep(t, id, bijou.Asset{ID: id}) })
 }
 
-func TestADescriptionIsReadOnceAndTheMemoryOfThemIsBounded(t *testing.T) {
+// cache is one that can fail.
+type cache struct {
+	bijou.CacheStore
+	fail error
+}
+
+// Recall implements bijou.CacheStore.
+func (c *cache) Recall(ctx context.Context, keys ...string) ([]bijou.Cached, error) {
+	if c.fail != nil {
+		return make([]bijou.Cached, len(keys)), c.fail
+	}
+	return c.CacheStore.Recall(ctx, keys...)
+}
+
+// Fill implements bijou.CacheStore.
+func (c *cache) Fill(ctx context.Context, key string, ticket bijou.CacheTicket, value []byte, ttl time.Duration) (bool, error) {
+	if c.fail != nil {
+		return false, c.fail
+	}
+	return c.CacheStore.Fill(ctx, key, ticket, value, ttl)
+}
+
+// mustManifest returns the HLS playlist of a viewing of the asset.
+func mustManifest(t *testing.T, s *playback.Service, id bijou.AssetID) string {
+	t.Helper()
+	token, err := grant.Sign(bijou.Grant{Session: "ply_1", Title: "ttl_film", Asset: id, Expires: begin.Add(time.Hour)}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := s.HLS(as(member), playback.Manifest{Grant: token})
+	if err != nil {
+		t.Fatalf("HLS of %s = %v", id, err)
+	}
+	return string(body.Bytes)
+}
+
+func TestADescriptionIsReadOnceAndItsOutlineIsCached(t *testing.T) {
 	s, w := newRoom(t, nil)
-	manifest := func(id bijou.AssetID) {
-		t.Helper()
-		token, err := grant.Sign(bijou.Grant{Session: "ply_1", Title: "ttl_film", Asset: id, Expires: begin.Add(time.Hour)}, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.HLS(as(member), playback.Manifest{Grant: token}); err != nil {
-			t.Fatalf("HLS of %s = %v", id, err)
-		}
-	}
-	for range 3 {
-		manifest("ast_1")
-	}
-	if w.reads != 1 {
-		t.Errorf("three manifests read the description %d times, want once", w.reads)
-	}
-	w.reads = 0
 	const many = 100
 	for range 2 {
 		for i := range many {
 			id := bijou.AssetID(fmt.Sprintf("ast_m%d", i))
 			w.keep(t, id, asset(id))
-			manifest(id)
+			mustManifest(t, s, id)
 		}
 	}
-	if w.reads < many+many/2 {
-		t.Errorf("two rounds over %d assets read %d descriptions: all of them are kept", many, w.reads)
+	if w.reads != many {
+		t.Errorf("two rounds over %d assets read %d descriptions, want each once", many, w.reads)
+	}
+}
+
+func TestACacheThatFailsOrHoldsRubbishIsDoneWithout(t *testing.T) {
+	s, w := newRoom(t, nil)
+	want := mustManifest(t, s, "ast_1")
+	w.cache.fail = fmt.Errorf("the cache is away: %w", bijou.Unavailable)
+	for range 2 {
+		if got := mustManifest(t, s, "ast_1"); got != want {
+			t.Errorf("without the cache: got %s, want %s", got, want)
+		}
+	}
+	if w.reads != 3 {
+		t.Errorf("%d descriptions were read, want one with the cache and two without", w.reads)
+	}
+	w.cache.fail = nil
+	for i, rubbish := range []string{"", "{", `{"asset":{"id":"ast_other"}}`, `{"asset":{"id":"ast_1","video":[{}]},"video":["/w=="]}`} {
+		id := bijou.AssetID(fmt.Sprint("ast_r", i))
+		w.keep(t, id, asset(id))
+		found, err := w.cache.Recall(t.Context(), "outline/1/"+string(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept, err := w.cache.Fill(t.Context(), "outline/1/"+string(id), found[0].Ticket, []byte(strings.ReplaceAll(rubbish, "ast_1", string(id))), time.Hour); !kept || err != nil {
+			t.Fatalf("fill: kept %v, %v", kept, err)
+		}
+		mustManifest(t, s, id)
+	}
+	if w.reads != 3+4 {
+		t.Errorf("%d descriptions were read, want one for each rubbish", w.reads-3)
 	}
 }
 

@@ -68,7 +68,9 @@ func (f *fold) apply(x *bijou.Fact, add func(*change)) {
 	if v == nil {
 		v = f.remember(x.Session)
 	}
-	v.last = max(v.last, at)
+	if v.last = max(v.last, at); v.last-at > slackMS {
+		v.last = at // the clock was ahead
+	}
 	f.toEnd(v)
 	if !v.seen.first(x.Seq) {
 		return
@@ -223,7 +225,7 @@ func (f *fold) restore(v *viewing) {
 // forgetOld forgets viewings of which nothing was heard for so long that nothing is expected, and those beyond the bound.
 // It goes by the time of the fact at hand, so that a clock that was wrong for a while does no lasting harm.
 func (f *fold) forgetOld(add func(*change)) {
-	for f.oldest.last+memoryMS+slackMS < f.latest() {
+	for far := memoryMS + slackMS; f.oldest.last+far < f.latest() || f.latest()+far < f.oldest.last; {
 		f.forget(f.oldest, add)
 	}
 	for len(f.viewings) > f.maxViewings {

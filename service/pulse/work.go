@@ -224,7 +224,8 @@ func (w *worker) due() (at time.Time, ok bool) {
 func (w *worker) keepWhenDue(ctx context.Context, now time.Time) error {
 	l := w.ledger
 	l.mu.Lock()
-	timely := !w.keepAt.IsZero() && !now.Before(w.keepAt)
+	ahead := w.keepAt.Sub(now) > 2*time.Minute // by a clock that was
+	timely := !w.keepAt.IsZero() && (!now.Before(w.keepAt) || ahead)
 	due := timely || len(l.pending) >= maxPendingMinutes || l.facts >= maxPendingFacts
 	l.mu.Unlock()
 	if !due {

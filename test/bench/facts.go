@@ -291,35 +291,49 @@ func settle(pid int) error {
 	}
 }
 
+// way is what it took to get facts from players to the log, and to the rooms that read it.
+type way struct {
+	facts              int
+	took, cpu          time.Duration // cpu is the service's
+	rss, rssAfterwards int64
+}
+
 // wholeWay measures facts from players to the log: over HTTP, checked, read again by the rooms that follow the log.
 func (b *bench) wholeWay(ctx context.Context, r *report) error {
 	r.line("| 200 players report to `bijou up` | facts a CPU-second of the service | facts a second | resident memory before and after |")
 	r.line("|---|---|---|---|")
 	for _, c := range []struct{ batch, viewings int }{{100, 10}, {10, 3}, {1, 1}} {
-		s, err := b.start(ctx, filepath.Join(b.dir, "way", strconv.Itoa(c.batch)))
+		w, err := b.reports(ctx, filepath.Join(b.dir, "way", strconv.Itoa(c.batch)), c.batch, c.viewings)
 		if err != nil {
 			return err
 		}
-		time.Sleep(settleIn)
-		before, rss, err := usage(s.cmd.Process.Pid)
-		if err != nil {
-			return err
-		}
-		begin := time.Now()
-		did, err := viewer.Run(ctx, viewer.Config{Address: s.address, Players: 200, Viewings: c.viewings, Facts: 100, Batch: c.batch, Seed: 1})
-		if err != nil {
-			return err
-		}
-		took := time.Since(begin)
-		after, rssAfter, err := usage(s.cmd.Process.Pid)
-		if err != nil {
-			return err
-		}
-		r.line("| %s facts, %d in a report | %s | %s | %.0f and %.0f MB |", thousands(int(did.Facts)), c.batch, thousands(float64(did.Facts)/(after-before).Seconds()),
-			thousands(float64(did.Facts)/took.Seconds()), float64(rss)/1e6, float64(rssAfter)/1e6)
-		if err := s.stop(); err != nil {
-			return err
-		}
+		r.line("| %s facts, %d in a report | %s | %s | %.0f and %.0f MB |", thousands(w.facts), c.batch, thousands(float64(w.facts)/w.cpu.Seconds()),
+			thousands(float64(w.facts)/w.took.Seconds()), float64(w.rss)/1e6, float64(w.rssAfterwards)/1e6)
 	}
 	return nil
+}
+
+// reports has 200 players report to a service of their own, and returns when the rooms have read it all. args are the service's.
+func (b *bench) reports(ctx context.Context, dir string, batch, viewings int, args ...string) (w way, err error) {
+	s, err := b.start(ctx, dir, args...)
+	if err != nil {
+		return w, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	time.Sleep(settleIn)
+	before, rss, err := usage(s.cmd.Process.Pid)
+	if err != nil {
+		return w, err
+	}
+	begin := time.Now()
+	did, err := viewer.Run(ctx, viewer.Config{Address: s.address, Players: 200, Viewings: viewings, Facts: 100, Batch: batch, Seed: 1})
+	if err != nil {
+		return w, err
+	}
+	took := time.Since(begin)
+	if err := settle(s.cmd.Process.Pid); err != nil {
+		return w, err
+	}
+	after, rssAfter, err := usage(s.cmd.Process.Pid)
+	return way{int(did.Facts), took, after - before, rss, rssAfter}, err
 }

@@ -28,8 +28,10 @@ var measurements = []measurement{
 	{"walk", "Start, size and idling of the one binary", walk},
 	{"appliance", "The appliance beside nginx", appliance},
 	{"pulse", "How viewers fare: folding, memory, answers", pulse},
+	{"kafka", "The log on Apache Kafka beside Kafka's own producer", kafkaLog},
 	{"facts", "Facts, and the log that keeps them", facts},
 	{"cassandra", "Profiles and positions, on SQLite and on Cassandra", cassandraNodes},
+	{"cache", "The cache: memcached's client, and what a start of playing takes", cache},
 }
 
 // bench is what measurements share.

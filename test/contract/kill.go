@@ -3,14 +3,12 @@ package contract
 import (
 	"bufio"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"bijou/test/harness"
 )
 
 // childVariable tells a test binary that it is the child which is to be killed, and where its data lies.
@@ -30,9 +28,7 @@ func Kill(t *testing.T, rounds int, work func(t *testing.T, dir string, ack func
 		})
 		t.Fatal("the child came to an end by itself")
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := harness.Seed(t)
 	dir := t.TempDir()
 	var acked []string
 	for range rounds {
@@ -50,14 +46,8 @@ func killedChild(t *testing.T, dir string, lines int) (acked []string) {
 	read, write, err := os.Pipe()
 	must(t, "pipe", err)
 	defer read.Close()
-	var run []string
-	for name := range strings.SplitSeq(t.Name(), "/") {
-		run = append(run, "^"+regexp.QuoteMeta(name)+"$")
-	}
 	output := &strings.Builder{}
-	child := exec.Command(os.Args[0], "-test.run="+strings.Join(run, "/"), "-test.count=1")
-	child.Env = append(os.Environ(), childVariable+"="+dir)
-	child.ExtraFiles, child.Stdout, child.Stderr = []*os.File{write}, output, output
+	child := again(t, dir, write, output)
 	must(t, "start the child", child.Start())
 	must(t, "close", write.Close())
 	s := bufio.NewScanner(read)

@@ -73,8 +73,18 @@ func Running(t testing.TB, words string) (lines []string) {
 	return lines
 }
 
-// Metric returns the value of a metric without labels.
+// Metric returns the value of a metric, whose labels are part of its name.
 func Metric(t testing.TB, c Client, name string) float64 {
+	t.Helper()
+	n, ok := FindMetric(t, c, name)
+	if !ok {
+		t.Fatalf("there is no metric %s", name)
+	}
+	return n
+}
+
+// FindMetric is as Metric, and tells whether there is one: a counter with labels is not there before it counts.
+func FindMetric(t testing.TB, c Client, name string) (float64, bool) {
 	t.Helper()
 	for line := range strings.Lines(string(c.Get(t, "/metrics"))) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
@@ -82,11 +92,10 @@ func Metric(t testing.TB, c Client, name string) float64 {
 			if err != nil {
 				t.Fatal(fmt.Errorf("metric %s: %w", name, err))
 			}
-			return n
+			return n, true
 		}
 	}
-	t.Fatalf("there is no metric %s", name)
-	return 0
+	return 0, false
 }
 
 // CloseIdle closes the connections that clients of this package keep for later.

@@ -269,7 +269,7 @@ func texts(t *testing.T, db *sql.DB, query string) (out []string) {
 
 func TestABackupThatIsMadeWhileEverybodyIsBusyIsOneMoment(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
-		random := seed(t)
+		random := harness.Seed(t)
 		sv, film := library(t, shape, harness.Options{})
 		b := &bustle{operator: sv.Operator(t), player: sv.SignUp(t, "ada@example.org").StartPlay(t, film.ID), film: harness.Film(t, filmSeconds)}
 		for round := range 4 {
@@ -451,7 +451,7 @@ func checkMoment(t *testing.T, shape harness.Shape, dir string, p *harness.Playe
 
 func TestABackupOrARestoreThatIsKilledLeavesAllOrNothing(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
-		random := seed(t)
+		random := harness.Seed(t)
 		sv, film := library(t, shape, harness.Options{})
 		dir := t.TempDir()
 		killed := func(cmd *exec.Cmd, most time.Duration) {
@@ -537,14 +537,11 @@ func breaksOff(t *testing.T, sv *harness.Service, file, words string, end func(*
 
 func TestABackupThatADiskHasNoRoomForIsNotThere(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
-		d := newDisk(t)
-		if !d.real {
-			d.fill, d.free = func(*testing.T, *harness.Service, int64) {}, func(*testing.T, *harness.Service) {}
-		}
+		d := harness.NewDisk(t)
 		// limited runs a command for which files cannot grow, where no disk can be filled up.
 		limited := func(sv *harness.Service, args ...string) harness.Result {
 			cmd := sv.Command(t, args...)
-			if !d.real {
+			if !d.Real {
 				cmd.Args = append([]string{"sh", "-c", `ulimit -f 100 && exec "$@"`, "sh"}, cmd.Args...)
 				cmd.Path = "/bin/sh"
 			}
@@ -556,18 +553,22 @@ func TestABackupThatADiskHasNoRoomForIsNotThere(t *testing.T) {
 		sv, film := library(t, shape, harness.Options{})
 		whole := filepath.Join(t.TempDir(), "whole.tar")
 		run(t, sv, "backup", whole)
-		backup, target := filepath.Join(d.dir, "site.tar"), filepath.Join(d.dir, "new")
-		d.fill(t, sv, 200<<10)
+		backup, target := filepath.Join(d.Dir, "site.tar"), filepath.Join(d.Dir, "new")
+		if d.Real {
+			d.Fill(t, sv.PID(), 200<<10)
+		}
 		for what, r := range map[string]harness.Result{
 			"backup": limited(sv, "backup", backup), "restore": limited(&harness.Service{DataDir: target, Shape: shape}, "restore", whole),
-			"verify": limited(sv, "verify", whole, "--scratch", d.dir),
+			"verify": limited(sv, "verify", whole, "--scratch", d.Dir),
 		} {
 			if r.Status != 1 || r.Out != "" || !strings.HasPrefix(r.Err, "bijou: ") || !strings.Contains(r.Err, "free space") || strings.Count(r.Err, "\n") != 1 {
 				t.Errorf("%s without room: status %d: %s%s, want 1 and a sentence with the fix", what, r.Status, r.Out, r.Err)
 			}
 		}
-		d.free(t, sv)
-		if entries, err := os.ReadDir(d.dir); err != nil || len(entries) > 0 {
+		if d.Real {
+			d.Free(t, sv.PID())
+		}
+		if entries, err := os.ReadDir(d.Dir); err != nil || len(entries) > 0 {
 			t.Errorf("%v is left (%v), want nothing", entries, err)
 		}
 		serves(t, sv, film.ID)

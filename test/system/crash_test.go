@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,26 +18,12 @@ import (
 	"bijou/test/harness"
 )
 
-// seed makes the moments of this run. To have a run again, set BIJOU_TEST_SEED to the seed that it printed.
-func seed(t *testing.T) *rand.Rand {
-	t.Helper()
-	n := uint64(time.Now().UnixNano())
-	if s := os.Getenv("BIJOU_TEST_SEED"); s != "" {
-		var err error
-		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("BIJOU_TEST_SEED is %q, want a number", s)
-		}
-	}
-	t.Logf("seed: BIJOU_TEST_SEED=%d", n)
-	return rand.New(rand.NewPCG(n, 1))
-}
-
 // within is how long an add of the film takes on an idle machine, so that kills fall into all of its steps.
 const within = 1500 * time.Millisecond
 
 func TestAServiceThatIsKilledInAnAddLosesNothingThatItAcknowledged(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
-		random, film := seed(t), harness.Film(t, filmSeconds)
+		random, film := harness.Seed(t), harness.Film(t, filmSeconds)
 		sv := shape.Start(t, harness.Options{})
 		sources, acknowledged := 0, map[string]bool{}
 		for round := range 4 {
@@ -148,7 +132,7 @@ func checkNoHalves(t *testing.T, sv *harness.Service, sources int) {
 
 func TestACommandThatIsKilledInAnAddLeavesWorkThatGoesOnOrNothing(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
-		random, film := seed(t), harness.Film(t, filmSeconds)
+		random, film := harness.Seed(t), harness.Film(t, filmSeconds)
 		data := t.TempDir() + "/data"
 		sv := &harness.Service{DataDir: data, Shape: shape}
 		for round := range 3 {
@@ -191,7 +175,7 @@ func TestACommandThatIsKilledInAnAddLeavesWorkThatGoesOnOrNothing(t *testing.T) 
 
 func TestAServiceThatIsKilledInAPlayKeepsEveryAcknowledgedReport(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
-		random := seed(t)
+		random := harness.Seed(t)
 		sv, film := library(t, shape, harness.Options{})
 		member := sv.SignUp(t, "ada@example.org")
 		p := member.StartPlay(t, film.ID)

@@ -40,7 +40,7 @@ func (s *set) add(seq int64) (again bool) {
 
 func TestEveryAcknowledgedFactIsOnTheLogHoweverOftenTheServiceIsKilled(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
-		random := seed(t)
+		random := harness.Seed(t)
 		o := harness.Options{Args: []string{"--listen", freeAddress(t), "--set", "log_level=error"}}
 		sv, _ := library(t, shape, o)
 		var mu sync.Mutex

@@ -31,7 +31,7 @@ type profiles struct {
 
 func TestAServiceThatIsKilledKeepsWhatAMemberDid(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
-		random := seed(t)
+		random := harness.Seed(t)
 		sv, film := library(t, shape, harness.Options{})
 		member := sv.SignUp(t, "ada@example.org")
 		word, last := "correct horse", 0

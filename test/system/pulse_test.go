@@ -24,7 +24,7 @@ import (
 
 func TestAServiceThatIsKilledOftenCountsViewersAsARecountOfItsLogDoes(t *testing.T) {
 	inEachShape(t, func(t *testing.T, shape harness.Shape) {
-		random := seed(t)
+		random := harness.Seed(t)
 		begin := time.Now()
 		sv := shape.Start(t, harness.Options{})
 		for range *factsKills { // ten are long enough for minutes to end

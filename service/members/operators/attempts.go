@@ -32,6 +32,14 @@ type count struct {
 	since time.Time
 }
 
+// at returns the count as it is at the time. Where the clock was set back, its window begins now: nobody is kept out for longer than a window.
+func (c count) at(now time.Time) count {
+	if c.since.After(now) {
+		c.since = now
+	}
+	return c
+}
+
 func newAttempts() *attempts { return &attempts{counts: map[string]count{}} }
 
 // begin counts a try before the password is looked at, so that many at once are as many as one after another. It refuses, as Exhausted, who has
@@ -39,16 +47,21 @@ func newAttempts() *attempts { return &attempts{counts: map[string]count{}} }
 func (a *attempts) begin(name, address string, now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c, most := a.counts[hereKey(name, address)], maxHere
-	if c.n < most || now.Sub(c.since) >= window {
-		c, most = a.counts[nameKey(name)], maxAnywhere
-	}
-	if c.n >= most && now.Sub(c.since) < window {
-		return fmt.Errorf("too many wrong passwords for this name: try again after %s: %w", c.since.Add(window).UTC().Format("15:04 MST"), bijou.Exhausted)
+	for _, l := range []struct {
+		key  string
+		most int
+	}{{hereKey(name, address), maxHere}, {nameKey(name), maxAnywhere}} {
+		c, known := a.counts[l.key]
+		if c = c.at(now); known {
+			a.counts[l.key] = c
+		}
+		if c.n >= l.most && now.Sub(c.since) < window {
+			return fmt.Errorf("too many wrong passwords for this name: try again after %s: %w", c.since.Add(window).UTC().Format("15:04 MST"), bijou.Exhausted)
+		}
 	}
 	if len(a.counts) >= maxCounted {
 		for key, c := range a.counts {
-			if now.Sub(c.since) >= window {
+			if a.counts[key] = c.at(now); now.Sub(c.since) >= window {
 				delete(a.counts, key)
 			}
 		}
@@ -79,6 +92,7 @@ func (a *attempts) mayNote(now time.Time) bool {
 // add counts one more, and returns how many there are. Where there is no room for another key, it is not counted: the password's hash costs enough.
 func (a *attempts) add(key string, within time.Duration, now time.Time) int {
 	c, ok := a.counts[key]
+	c = c.at(now)
 	if now.Sub(c.since) >= within {
 		c = count{since: now}
 	}

@@ -151,11 +151,11 @@ func (p *Provider) Start(ctx context.Context) (Started, error) {
 
 // tidy drops what took too long, and the oldest where there are too many.
 func (p *Provider) tidy(now time.Time) {
-	oldest, at := "", now
+	oldest, at := "", time.Time{}
 	for state, x := range p.pending {
 		if now.Sub(x.begun) > term {
 			delete(p.pending, state)
-		} else if !x.begun.After(at) {
+		} else if oldest == "" || x.begun.Before(at) {
 			oldest, at = state, x.begun
 		}
 	}

@@ -1,10 +1,12 @@
 -- +goose Up
+-- by_call names the call that made or last replaced the row: chance, by which a call whose answer was lost finds what it did.
 CREATE TABLE IF NOT EXISTS accounts (
     id            VARCHAR(80) PRIMARY KEY,
     email         VARCHAR(320) NOT NULL UNIQUE,
     password_hash VARCHAR(512) NOT NULL,
     pin_hash      VARCHAR(512) NOT NULL DEFAULT '',
     created_us    BIGINT NOT NULL,
+    by_call       BIGINT NOT NULL,
     INDEX accounts_latest (created_us, id)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 -- What a provider calls people is compared byte by byte: a text would be the same with a blank at its end.
@@ -29,6 +31,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     old_until_us BIGINT NOT NULL, -- 0: no end is set yet
     device       TEXT NOT NULL,
     address      TEXT NOT NULL,
+    by_call      BIGINT NOT NULL,
     INDEX sessions_account (account, seen_us),
     INDEX sessions_expires (expires_us),
     INDEX sessions_old (old_hash),
@@ -60,6 +63,7 @@ CREATE TABLE IF NOT EXISTS profiles (
     name       TEXT NOT NULL,
     children   BOOLEAN NOT NULL,
     created_us BIGINT NOT NULL,
+    by_call    BIGINT NOT NULL,
     UNIQUE profiles_place (account, place)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 CREATE TABLE IF NOT EXISTS lists (

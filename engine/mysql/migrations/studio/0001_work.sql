@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS work (
     attempt    INT NOT NULL,
     worker     VARCHAR(255) NOT NULL,
     until_us   BIGINT NOT NULL,
-    change_id  BIGINT NOT NULL DEFAULT 0, -- of the call that leased or finished it last: chance
+    by_call    BIGINT NOT NULL, -- names the call that leased or finished it last: chance
     progress   DOUBLE NOT NULL,
     reason     TEXT NOT NULL,
     input      LONGBLOB,
