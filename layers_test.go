@@ -70,6 +70,8 @@ var thirdParty = map[string][]string{
 	"engine/kafka": {"github.com/twmb/franz-go", "golang.org/x/sync"},
 	// A cache bounded by bytes, with a time to live for each entry, that keeps what is read often (W-TinyLFU).
 	"engine/memory": {"github.com/maypok86/otter/v2"},
+	// The protocol of S3 with its signatures, and the usual variables and files of AWS; one group of goroutines for the parts of an upload.
+	"engine/s3": {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
 	// E-mail by SMTP with STARTTLS, sign-in and encodings, by who keeps that up.
 	"engine/smtp": {"github.com/wneessen/go-mail"},
 	// MySQL's protocol; versioned migrations; text folded for search.

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -144,9 +143,10 @@ func (p *process) origin(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	defer body.Close()
 	seek, ok := body.(io.ReadSeeker)
-	if !ok {
-		rpc.WriteProblem(w, r, errors.New("the blob store of this process has no files"))
-		return
+	if !ok { // it lies elsewhere
+		far := &sought{ctx: r.Context(), blobs: p.stores.blobs, blob: blob, body: body}
+		defer far.Close()
+		seek = far
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", `"`+name+`"`)

@@ -117,6 +117,9 @@ func (c Config) Check() error {
 	wrong.Add(c.Address != "" || c.Members.Mail.SMTP == "", "members.mail.smtp is set and address is not: say what links in mails begin with, such as address: https://tv.example.org")
 	wrong.Add(c.Appliances >= 0 && c.Appliances <= 64, "appliances is %d: it must be 0 to 64", c.Appliances)
 	wrong.Add(slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel), "log_level is %q: it must be debug, info, warn or error", c.LogLevel)
+	if _, err := openInbox(c); err != nil {
+		wrong.Add(false, "studio.watch: %s", bijou.Sentence(err))
+	}
 	return wrong.Err()
 }
 

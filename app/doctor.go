@@ -42,7 +42,8 @@ const (
 func Doctor(ctx context.Context, c Config) []Finding {
 	found := films(ctx, c)
 	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkAdministrator(ctx, c), checkOpenFiles(), checkBackup(c, time.Now()))
-	return append(found, checkServers(ctx, c)...)
+	found = append(found, checkServers(ctx, c)...)
+	return append(found, checkInbox(ctx, c)...)
 }
 
 func films(ctx context.Context, c Config) []Finding {

@@ -11,6 +11,7 @@ import (
 	"bijou/engine/kafka"
 	"bijou/engine/memcached"
 	"bijou/engine/mysql"
+	"bijou/engine/s3"
 )
 
 // storeAt is one store and where the configuration says that it is.
@@ -62,6 +63,7 @@ var engines = map[string]func(c Config, address string) (engine, error){
 	"mysql":     func(_ Config, address string) (engine, error) { return mysql.Open(address) },
 	"cassandra": func(_ Config, address string) (engine, error) { return cassandra.Open(address) },
 	"memcached": func(_ Config, address string) (engine, error) { return memcached.Open(address, memcached.Options{}) },
+	"s3":        func(_ Config, address string) (engine, error) { return s3.Open(address, s3.Options{}) },
 	"kafka": func(c Config, address string) (engine, error) {
 		return kafka.Open(address, kafka.Options{
 			Retain: bijou.Retention{Bytes: int64(c.Facts.Retain), Age: c.Facts.RetainFor}, Topics: c.topics(),
@@ -81,5 +83,6 @@ var keepers = map[string]map[string]func(s *stores, e engine){
 	"work":       {"mysql": func(s *stores, e engine) { s.work = e.(*mysql.Database).Studio() }},
 	"appliances": {"mysql": func(s *stores, e engine) { s.appliances = e.(*mysql.Database).Steering() }},
 	"facts":      {"kafka": func(s *stores, e engine) { s.facts = e.(*kafka.Log) }},
+	"blobs":      {"s3": func(s *stores, e engine) { s.blobs = e.(*s3.Store) }},
 	"cache":      {"memcached": func(s *stores, e engine) { s.cache = e.(*memcached.Cache) }},
 }

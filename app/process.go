@@ -51,6 +51,9 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 	}
 	defer s.close()
 	p := &process{config: c, data: data, stores: s, log: log, metrics: watch.NewMetrics(b.Version, b.Commit), build: b, address: "http://" + l.Addr().String()}
+	if p.inbox, err = openInbox(c); err != nil {
+		return err
+	}
 	if p.ring, err = trust.OpenRing(data.file("keys", "grants"), time.Now()); err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ type process struct {
 	metrics *watch.Metrics
 	ring    *trust.Ring
 	cluster *cluster
+	inbox   bijou.Inbox // where films are looked for; nil for nowhere
 	build   Build
 	token   string // of the local operator
 	address string // that it listens at, such as http://127.0.0.1:8080; empty where it does not
@@ -71,7 +72,7 @@ func (p *process) libraryRooms() rooms {
 	r.catalog = catalog.New(catalog.Deps{Titles: titles.Fresh(), Shown: titles, Blobs: p.stores.blobs, Now: time.Now})
 	r.studio = studio.New(studio.Deps{
 		Films: filmTool(p.config),
-		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog,
+		Work:  p.stores.work, Blobs: p.stores.blobs, Editor: r.catalog, Inbox: p.inbox,
 		Scratch: p.data.file("scratch"), Free: freeSpace, Config: p.config.Studio, Log: p.log.With("role", "studio"), Now: time.Now,
 	})
 	return r

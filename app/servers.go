@@ -131,11 +131,13 @@ func (s *stores) states(context.Context, struct{}) (StoreStates, error) {
 	return out, nil
 }
 
-// elsewhere returns which stores servers keep, and at which addresses.
+// elsewhere returns which stores servers keep that have to be backed up there, and at which addresses. A cache holds only copies.
 func (s *stores) elsewhere() (out []string) {
 	for _, v := range s.servers {
 		for _, name := range v.stores {
-			out = append(out, name+" at "+v.address)
+			if name != "cache" {
+				out = append(out, name+" at "+v.address)
+			}
 		}
 	}
 	return out

@@ -52,8 +52,9 @@ func TestACountedCacheKeepsTheContractOfCacheStore(t *testing.T) {
 // flaky is a cache that fails while it is down.
 type flaky struct {
 	bijou.CacheStore
-	mu   sync.Mutex
-	down bool
+	mu        sync.Mutex
+	down      bool
+	forgotten func() // called once, after something was forgotten and before that is said
 }
 
 func (f *flaky) set(down bool) {
@@ -92,7 +93,12 @@ func (f *flaky) Forget(ctx context.Context, keys ...string) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	return f.CacheStore.Forget(ctx, keys...)
+	err := f.CacheStore.Forget(ctx, keys...)
+	if hook := f.forgotten; hook != nil {
+		f.forgotten = nil
+		hook()
+	}
+	return err
 }
 
 // gated is a store that can be stopped at a read or a write, and counts reads.
@@ -219,6 +225,35 @@ func TestWhoReadsWhileATitleChangesNeverSeesItGoBack(t *testing.T) {
 	put(t, titles, "b")
 	store.written = nil
 	wantName(t, "after", titles, "b")
+}
+
+// While one forgets, another process fills the title in, and then it is changed without being forgotten.
+func TestForgettingCoversOnlyWhatWasChangedBefore(t *testing.T) {
+	for what, forget := range map[string]func(t *testing.T, titles *Titles, cache *flaky){
+		"a writer": func(t *testing.T, titles *Titles, _ *flaky) { put(t, titles, "b") },
+		"a reader who pays what is owed": func(t *testing.T, titles *Titles, cache *flaky) {
+			hook := cache.forgotten
+			cache.forgotten = nil
+			cache.set(true)
+			put(t, titles, "b")
+			cache.set(false)
+			cache.forgotten = hook
+			wantName(t, "the reader", titles, "c")
+		},
+	} {
+		store, cache := openCatalog(t), &flaky{CacheStore: memory.New(1 << 20)}
+		titles, other := NewTitles(store, cache, time.Now), NewTitles(store, cache.CacheStore, time.Now)
+		put(t, titles, "a")
+		cache.forgotten = func() {
+			wantName(t, "another process", other, "b") // and so in the cache
+			cache.set(true)
+			put(t, titles, "c")
+			cache.set(false)
+		}
+		forget(t, titles, cache)
+		wantName(t, "after "+what+" forgot", titles, "c")
+		wantName(t, "and again", titles, "c")
+	}
 }
 
 func TestATitleThatIsRemovedTakesItsSeasonOutOfTheCache(t *testing.T) {

@@ -31,18 +31,8 @@ func TestCassandra(t *testing.T) {
 	t.Run("ADeletionThatStoppedHalfWayIsTakenUp", func(t *testing.T) { deletionTakenUp(t, emptied(t, c, "contract")) })
 	t.Run("PositionsAreFoundOverYearsAndPages", func(t *testing.T) { positionsOverYears(t, emptied(t, c, "contract")) })
 	t.Run("SeveralThatStartAtOnceMakeOneSchemaAndCheckSaysWhatIsWrong", func(t *testing.T) { schemas(t, c) })
-	t.Run("PositionsNeverGoBackWhileANodeIsPaused", func(t *testing.T) { positionsUnderPauses(t, c) })
+	t.Run("PositionsNeverGoBackThoughANodeIsKilledOrPaused", func(t *testing.T) { positionHistory(t, c) })
 	t.Run("UnderFaults", func(t *testing.T) { faults(t, c) })
-}
-
-// positionsUnderPauses has clients of two stores report at once while a node stops and goes on.
-func positionsUnderPauses(t *testing.T, c *engines.Cassandra) {
-	stores, n := []*Store{emptied(t, c, "contract"), opened(t, c.Address("contract"))}, 0
-	pause := contract.Fault{
-		Name: "pause", Most: 2 * time.Second,
-		Break: func(t *testing.T) { c.Nodes[1].Pause(t) }, Mend: func(t *testing.T) { c.Nodes[1].Resume(t) },
-	}
-	contract.PositionHistory(t, contract.History{Faults: []contract.Fault{pause}, Unharmed: true}, func(*testing.T) contract.PositionHolder { n++; return stores[n%2] })
 }
 
 // opened opens a store, and closes it with the test.

@@ -258,7 +258,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]bi
 		return nil, nil
 	}
 	var out []bijou.Blob
-	err := s.walk(ctx, "", prefix, after, func(b bijou.Blob) error {
+	err := s.walk(ctx, prefix, after, func(b bijou.Blob) error {
 		if len(out) == limit {
 			return errFull
 		}
@@ -271,50 +271,58 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]bi
 	return out, nil
 }
 
-// walk visits the blobs below the folder in order of key, and leaves out folders that can hold none of those asked for.
-func (s *Store) walk(ctx context.Context, folder, prefix, after string, visit func(bijou.Blob) error) error {
+// walk visits the blobs in order of key, and leaves out folders that can hold none of those asked for.
+func (s *Store) walk(ctx context.Context, prefix, after string, visit func(bijou.Blob) error) error {
+	wanted := func(folder string) bool {
+		return (strings.HasPrefix(folder, prefix) || strings.HasPrefix(prefix, folder)) && mayFollow(folder, after)
+	}
+	return s.visit(ctx, "", wanted, func(key string, e fs.DirEntry) error {
+		if !strings.HasPrefix(key, prefix) || key <= after {
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil {
+			return unlessGone(err)
+		}
+		return visit(bijou.Blob{Key: key, Size: info.Size(), Modified: info.ModTime()})
+	})
+}
+
+// mayFollow tells whether a name below the folder, which ends in a slash, may follow after.
+func mayFollow(folder, after string) bool { return folder >= after || strings.HasPrefix(after, folder) }
+
+// visit visits what is below the folder in order of name, but for folders that are not wanted and names that begin with a dot.
+func (s *Store) visit(ctx context.Context, folder string, wanted func(folder string) bool, visit func(name string, e fs.DirEntry) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(filepath.Join(s.dir, filepath.FromSlash(folder)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // removed in the meantime
-	}
 	if err != nil {
-		return err
+		return unlessGone(err)
 	}
 	sortByKey(entries)
 	for _, e := range entries {
-		key := folder + e.Name()
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		if e.IsDir() {
-			key += "/"
-			wanted := strings.HasPrefix(key, prefix) || strings.HasPrefix(prefix, key)
-			if !wanted || key < after && !strings.HasPrefix(after, key) {
-				continue
-			}
-			if err := s.walk(ctx, key, prefix, after, visit); err != nil {
-				return err
-			}
-			continue
-		}
-		if !strings.HasPrefix(key, prefix) || key <= after {
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		name, err := folder+e.Name(), error(nil)
+		switch {
+		case strings.HasPrefix(e.Name(), "."), e.IsDir() && !wanted(name+"/"):
+		case e.IsDir():
+			err = s.visit(ctx, name+"/", wanted, visit)
+		default:
+			err = visit(name, e)
 		}
 		if err != nil {
 			return err
 		}
-		if err := visit(bijou.Blob{Key: key, Size: info.Size(), Modified: info.ModTime()}); err != nil {
-			return err
-		}
 	}
 	return nil
+}
+
+// unlessGone passes on a failure, but not that a file was removed in the meantime.
+func unlessGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Delete implements bijou.BlobStore. Folders that it leaves empty go too.

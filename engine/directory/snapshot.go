@@ -52,7 +52,7 @@ func (s *Store) frozen(during, link func() error) error {
 // link gives every blob its second name below dir.
 func (s *Store) link(ctx context.Context, dir string) error {
 	made := ""
-	err := s.walk(ctx, "", "", "", func(b bijou.Blob) error {
+	err := s.walk(ctx, "", "", func(b bijou.Blob) error {
 		name := filepath.FromSlash(b.Key)
 		to := filepath.Join(dir, name)
 		if folder := filepath.Dir(to); folder != made {
@@ -74,7 +74,7 @@ func (s *Store) link(ctx context.Context, dir string) error {
 
 // Each calls visit for each blob, in order of key, with the file that holds it.
 func (s *Snapshot) Each(ctx context.Context, visit func(b bijou.Blob, path string) error) error {
-	return s.blobs.walk(ctx, "", "", "", func(b bijou.Blob) error {
+	return s.blobs.walk(ctx, "", "", func(b bijou.Blob) error {
 		return visit(b, filepath.Join(s.dir, filepath.FromSlash(b.Key)))
 	})
 }

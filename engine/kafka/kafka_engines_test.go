@@ -46,6 +46,7 @@ func TestAgainstApacheKafka(t *testing.T) {
 		t.Setenv(addressVariable, address())
 		killWhoAppends(t, os.Getenv(addressVariable))
 	})
+	t.Run("ItLosesAndReordersNothingUnderFaults", func(t *testing.T) { logHistory(t, server, address()) })
 	t.Run("ConnectionsAreReset", func(t *testing.T) { resetUnderAppends(t, address()) })
 	t.Run("TheServerIsKilledAndStartedAgain", func(t *testing.T) { killUnderAppends(t, server, address()) })
 	t.Run("TheServerPausesForLongerThanAnybodyWaits", func(t *testing.T) { pauseUnderAppends(t, server, address()) })

@@ -3,10 +3,13 @@ package memcached
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -194,4 +197,32 @@ func TestAClosedCacheIsUnavailable(t *testing.T) {
 	if _, err := c.Recall(t.Context(), "k"); !errors.Is(err, bijou.Unavailable) {
 		t.Errorf("got %v, want Unavailable", err)
 	}
+}
+
+// Requests gather while a connection is made; more of them than may be in flight go out by parts.
+func TestMoreRequestsThanMayBeInFlightAllGoOut(t *testing.T) {
+	c := fake(t, func(line string) string {
+		return "VA 1 c1 " + string(bytes.Fields([]byte(line))[5]) + "\r\nv\r\n"
+	})
+	_, spread := c.ring.of(c.place.prefix + ":k")
+	l := c.servers[0].links[spread%linksPerServer]
+	dial, gathered := l.dial, make(chan struct{})
+	l.dial = func(ctx context.Context) (net.Conn, error) {
+		<-gathered
+		return dial(ctx)
+	}
+	const calls = 3 * maxInFlight
+	var all sync.WaitGroup
+	for range calls {
+		all.Go(func() {
+			if found, err := c.Recall(t.Context(), "k"); err != nil || string(found[0].Value) != "v" {
+				t.Errorf("got %+v, %v", found, err)
+			}
+		})
+	}
+	for len(l.queue) < calls-1 { // the first is taken out already
+		runtime.Gosched()
+	}
+	close(gathered)
+	all.Wait()
 }

@@ -27,6 +27,7 @@ func onServer(t *testing.T, s *engines.Server) {
 	t.Run("WhatIsComparedIsComparedExactly", func(t *testing.T) { exactly(t, s) })
 	t.Run("AChangeWhoseAnswerIsLostIsMadeOnce", func(t *testing.T) { answerLost(t, s) })
 	t.Run("AcknowledgedWritesOutliveTheServerAndNoCallFails", func(t *testing.T) { serverKilled(t, s) })
+	t.Run("HistoriesUnderFaults", func(t *testing.T) { histories(t, s) })
 	t.Run("AServerThatIsPausedIsUnavailableAndComesBack", func(t *testing.T) { serverPaused(t, s) })
 }
 

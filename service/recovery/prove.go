@@ -62,7 +62,7 @@ func readAsset(ctx context.Context, id bijou.AssetID, blobs bijou.BlobStore) (a 
 	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(&until{ctx, r}, maxAsset))
 	if err != nil {
-		return a, fmt.Errorf("file %s cannot be read (%v): %w", bijou.AssetFile, err, bijou.Corrupt)
+		return a, unreadable(bijou.AssetFile, err)
 	}
 	if err := json.Unmarshal(b, &a); err != nil || a.ID != id {
 		return a, fmt.Errorf("file %s does not describe asset %s: %w", bijou.AssetFile, id, bijou.Corrupt)
@@ -82,11 +82,20 @@ func checkPart(ctx context.Context, id bijou.AssetID, part bijou.AssetPart, blob
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return fmt.Errorf("file %s cannot be read (%v): %w", part.Name, err, bijou.Corrupt)
+		return unreadable(part.Name, err)
 	case part.Bytes >= 0 && n != part.Bytes, part.SHA256 != "" && hex.EncodeToString(sum.Sum(nil)) != part.SHA256:
 		return fmt.Errorf("file %s is not what was made: %w", part.Name, bijou.Corrupt)
 	}
 	return nil
+}
+
+// unreadable counts a disk's failure as Corrupt. A store that is away says so itself.
+func unreadable(name string, err error) error {
+	kind := bijou.Corrupt
+	if known := bijou.KindOf(err); known != "" {
+		kind = known
+	}
+	return fmt.Errorf("file %s cannot be read (%s): %w", name, bijou.Sentence(err), kind)
 }
 
 func missing(name string, err error) error {

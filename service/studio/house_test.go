@@ -199,6 +199,7 @@ type house struct {
 	titles  *sqlite.Catalog
 	blobs   *directory.Store
 	catalog *catalog.Service
+	inbox   bijou.Inbox
 	config  Config
 }
 
@@ -218,7 +219,7 @@ func newHouse(t *testing.T, f *films) *house {
 // process is one process of the house: a room of its own, on the stores of all, or on what stands in for them.
 func (h *house) process(t *testing.T, change ...func(*Deps)) *Service {
 	d := Deps{
-		Films: h.films, Work: h.work, Blobs: h.blobs, Editor: h.catalog, Scratch: t.TempDir(), Config: h.config,
+		Films: h.films, Work: h.work, Blobs: h.blobs, Editor: h.catalog, Inbox: h.inbox, Scratch: t.TempDir(), Config: h.config,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: time.Now,
 	}
 	for _, c := range change {

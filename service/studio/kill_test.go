@@ -36,6 +36,12 @@ func (m *mortal) write() error {
 	return nil
 }
 
+func (m *mortal) isDead() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dead
+}
+
 // guard puts the process's fate between the room and its stores.
 func (m *mortal) guard(d *Deps) {
 	d.Work, d.Blobs, d.Editor = mortalWork{d.Work, m}, mortalBlobs{d.Blobs, m}, mortalEditor{d.Editor, m}
@@ -231,10 +237,7 @@ func (h *house) dead(t *testing.T, s *Service, id bijou.TitleID) {
 		must(t, "unfinished", err)
 		title, err := h.catalog.AnyTitle(t.Context(), id)
 		ended := errors.Is(err, bijou.NotFound) || err == nil && title.State != bijou.Draft
-		work.m.mu.Lock()
-		dead := work.m.dead
-		work.m.mu.Unlock()
-		if dead || len(left) == 0 && ended {
+		if work.m.isDead() || len(left) == 0 && ended {
 			return
 		}
 		pause(t.Context(), 50*time.Millisecond)

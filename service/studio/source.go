@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -155,6 +156,9 @@ func (s *Service) read(ctx context.Context, key string, limit int64) ([]byte, er
 		return nil, fmt.Errorf("it has %d bytes, and at most %d are read: %w", blob.Size, limit, bijou.Invalid)
 	}
 	b, err := io.ReadAll(io.LimitReader(r, limit))
+	if bijou.KindOf(err) != "" {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read blob %s (%v): %w", key, err, bijou.Unavailable)
 	}
@@ -203,7 +207,11 @@ func (s *Service) film(ctx context.Context, src Source, folder string) (string, 
 		return "", scratchFailure(err)
 	}
 	_, err = io.Copy(f, r)
-	if err := errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	switch {
+	case bijou.KindOf(err) != "": // the store's own failure
+		return "", fmt.Errorf("fetch %q: %w", src.Name, err)
+	case err != nil:
 		return "", scratchFailure(err)
 	}
 	return target, nil
@@ -267,21 +275,37 @@ func (s *Service) dropSources(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after := ""
-	for {
-		blobs, err := s.Blobs.List(ctx, bijou.SourcePath, after, 1000)
+	for b, err := range s.blobsBelow(ctx, bijou.SourcePath) {
 		if err != nil {
 			return err
 		}
-		for _, b := range blobs {
-			name, _, _ := strings.Cut(strings.TrimPrefix(b.Key, bijou.SourcePath), "/")
-			if id := bijou.SourceID(name); !needed[id] && s.Now().Sub(b.Modified) > sourceAge {
-				s.drop(ctx, id)
-			}
-			after = b.Key
+		name, _, _ := strings.Cut(strings.TrimPrefix(b.Key, bijou.SourcePath), "/")
+		if id := bijou.SourceID(name); !needed[id] && s.Now().Sub(b.Modified) > sourceAge {
+			s.drop(ctx, id)
 		}
-		if len(blobs) < 1000 {
-			return nil
+	}
+	return nil
+}
+
+// blobsBelow goes through the blobs whose keys begin with the prefix, in order of key. It ends with the first failure.
+func (s *Service) blobsBelow(ctx context.Context, prefix string) iter.Seq2[bijou.Blob, error] {
+	return func(yield func(bijou.Blob, error) bool) {
+		after := ""
+		for {
+			blobs, err := s.Blobs.List(ctx, prefix, after, 1000)
+			if err != nil {
+				yield(bijou.Blob{}, err)
+				return
+			}
+			for _, b := range blobs {
+				if !yield(b, nil) {
+					return
+				}
+				after = b.Key
+			}
+			if len(blobs) < 1000 {
+				return
+			}
 		}
 	}
 }

@@ -23,15 +23,21 @@ import (
 // Config is the room's section of the configuration.
 type Config struct {
 	Workers int `yaml:"workers" doc:"How many steps of films are worked on at once; each encode keeps about two processors busy."`
+
+	Watch      string        `yaml:"watch" secret:"true" doc:"Where films are looked for, each of which becomes a title: a directory, or s3://BUCKET/PREFIX; nowhere where empty."`
+	WatchEvery time.Duration `yaml:"watch_every" doc:"How often they are looked for. A film is taken once two looks have found it the same."`
 }
 
 // DefaultConfig is the configuration where nothing is said.
-func DefaultConfig() Config { return Config{Workers: 1} }
+func DefaultConfig() Config { return Config{Workers: 1, WatchEvery: 30 * time.Second} }
 
 // Check refuses, as Invalid, what the room cannot work with.
 func (c Config) Check() error {
 	if c.Workers < 1 || c.Workers > 64 {
 		return fmt.Errorf("workers is %d: it must be 1 to 64: %w", c.Workers, bijou.Invalid)
+	}
+	if c.WatchEvery < time.Second || c.WatchEvery > 24*time.Hour {
+		return fmt.Errorf("watch_every is %s: it must be 1s to 24h: %w", c.WatchEvery, bijou.Invalid)
 	}
 	return nil
 }
@@ -42,6 +48,7 @@ type Deps struct {
 	Work    bijou.WorkStore
 	Blobs   bijou.BlobStore // sources and assets
 	Editor  bijou.Editor
+	Inbox   bijou.Inbox                                // where films are looked for; nil for nowhere
 	Scratch string                                     // directory for files in work; what is in it is removed at the start
 	Free    func(dir string) (bytes uint64, err error) // how much the directory's disk still takes; nil where nobody can tell
 	Config  Config
@@ -103,6 +110,9 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.sweep(ctx) })
+	if s.Inbox != nil {
+		g.Go(func() error { return s.watch(ctx) })
+	}
 	for n := range s.Config.Workers {
 		g.Go(func() error { return s.worker(ctx, fmt.Sprintf("%s-%d", s.host, n)) })
 	}

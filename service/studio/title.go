@@ -22,11 +22,16 @@ import (
 // through any restart. It fails with Invalid for a file that is no film, a text track that is none, or a description that no catalogue can
 // hold, and with Conflict for a source that another title is being made of. Where it fails before the work is noted it keeps neither title nor source: the files have to be handed in again.
 func (s *Service) AddTitle(ctx context.Context, in AddTitle) (bijou.Title, error) {
+	return s.addTitle(ctx, bijou.NewID[bijou.TitleID](bijou.TitlePrefix), in)
+}
+
+// addTitle is AddTitle for who has chosen the title's identifier.
+func (s *Service) addTitle(ctx context.Context, id bijou.TitleID, in AddTitle) (bijou.Title, error) {
 	src, err := s.source(ctx, in.Source)
 	if err != nil {
 		return bijou.Title{}, err
 	}
-	t, work, err := s.prepare(ctx, in, src)
+	t, work, err := s.prepare(ctx, id, in, src)
 	if err == nil {
 		err = s.mustFit(src)
 	}
@@ -93,12 +98,13 @@ func (s *Service) undo(ctx context.Context, work []bijou.Work) {
 }
 
 // prepare looks into the files and returns the title and its work.
-func (s *Service) prepare(ctx context.Context, in AddTitle, src Source) (bijou.Title, []bijou.Work, error) {
+func (s *Service) prepare(ctx context.Context, id bijou.TitleID, in AddTitle, src Source) (bijou.Title, []bijou.Work, error) {
 	now := s.Now().UTC()
 	t, err := draft(in, src.Name, now)
 	if err != nil {
 		return t, nil, err
 	}
+	t.ID = id
 	sides, err := s.sides(ctx, in.Text)
 	if err != nil {
 		return t, nil, err

@@ -412,19 +412,15 @@ func (s *Service) close(ctx context.Context, w bijou.Work, t task) (keep bool, e
 
 // deleteAll removes every file of the asset.
 func (s *Service) deleteAll(ctx context.Context, id bijou.AssetID) error {
-	after := ""
-	for {
-		blobs, err := s.Blobs.List(ctx, id.Key("")+"/", after, 1000)
-		if err != nil || len(blobs) == 0 {
+	for b, err := range s.blobsBelow(ctx, id.Key("")+"/") {
+		if err != nil {
 			return err
 		}
-		for _, b := range blobs {
-			if err := s.Blobs.Delete(ctx, b.Key); err != nil {
-				return err
-			}
-			after = b.Key
+		if err := s.Blobs.Delete(ctx, b.Key); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -32,6 +32,7 @@ var measurements = []measurement{
 	{"facts", "Facts, and the log that keeps them", facts},
 	{"cassandra", "Profiles and positions, on SQLite and on Cassandra", cassandraNodes},
 	{"cache", "The cache: memcached's client, and what a start of playing takes", cache},
+	{"s3", "Blobs on S3, beside who speaks to it plainly", blobs},
 }
 
 // bench is what measurements share.
@@ -43,8 +44,13 @@ type bench struct {
 func main() {
 	bijou := flag.String("bijou", "bin/bijou", "the binary to measure")
 	serve := flag.String("files", "", "serve this directory by http.FileServer, as a peer; for the measurements' own use")
-	listen := flag.String("listen", "", "address for -files")
+	bucket := flag.Bool("bucket", false, "serve an empty bucket of S3; for the measurements' own use")
+	listen := flag.String("listen", "", "address for -files and -bucket")
 	flag.Parse()
+	if *bucket {
+		fmt.Fprintln(os.Stderr, "bench:", serveBucket(*listen))
+		os.Exit(1)
+	}
 	if *serve != "" {
 		fmt.Fprintln(os.Stderr, "bench:", serveFiles(*serve, *listen))
 		os.Exit(1)

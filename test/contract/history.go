@@ -1,18 +1,20 @@
 package contract
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"bijou"
+	"bijou/test/engines"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -41,6 +43,20 @@ type Fault struct {
 	Break, Mend func(t *testing.T)
 	// Most bounds how long it lasts, 300 ms where 0: it ends before where the clients get on nevertheless.
 	Most time.Duration
+}
+
+// ServerFaults are what can be done to a server, and to the connections that lead to it through the proxy, which may be nil.
+func ServerFaults(s *engines.Server, p *engines.Proxy) []Fault {
+	faults := []Fault{
+		{Name: "kill", Break: func(t *testing.T) { s.Kill(t) }, Mend: func(t *testing.T) { s.Start(t) }},
+		{Name: "pause", Break: func(t *testing.T) { s.Pause(t) }, Mend: func(t *testing.T) { s.Resume(t) }, Most: time.Second},
+	}
+	if p == nil {
+		return faults
+	}
+	return append(faults,
+		Fault{Name: "reset of the connections", Break: func(*testing.T) { p.Reset() }},
+		Fault{Name: "silence of the connections", Break: func(*testing.T) { p.Swallow() }, Mend: func(*testing.T) { p.Heal() }, Most: time.Second})
 }
 
 func (h History) withDefaults() History {
@@ -73,9 +89,10 @@ type history struct {
 	barred     int64      // how far the clients may come until the next fault is done
 	opened     *sync.Cond // that changed
 	operations []porcupine.Operation
-	faults     []string // what the store did wrong
-	unknown    int      // calls of which nobody knows what they came to
-	full       int      // calls that were refused for want of room
+	faults     []string   // what the store did wrong
+	broken     [][2]int64 // from when to when something was broken
+	unknown    int        // calls of which nobody knows what they came to
+	full       int        // calls that were refused for want of room
 }
 
 // client is one of those that use the store, each in a goroutine of its own.
@@ -154,13 +171,20 @@ func (p *history) breakAndMend() {
 		}
 		most = most/4 + time.Duration(p.random.Int64N(int64(most)*3/4))
 		p.t.Logf("after %d calls: %s, for %s at most", p.answered.Load(), f.Name, most)
+		from := p.now()
 		f.Break(p.t)
 		p.bar(int64((round + 1) * share))
 		p.await(p.answered.Load()+int64(share/2), most)
 		if f.Mend != nil {
 			f.Mend(p.t)
 		}
+		p.broken = append(p.broken, [2]int64{from, p.now()})
 	}
+}
+
+// disturbed tells whether something was broken while the call was made.
+func (p *history) disturbed(op porcupine.Operation) bool {
+	return slices.ContainsFunc(p.broken, func(b [2]int64) bool { return op.Call <= b[1] && op.Return >= b[0] })
 }
 
 // await waits until so many calls are answered, and tells whether that was so within the term.
@@ -281,51 +305,38 @@ func (p *history) linearizable(what string, m porcupine.Model, key func(input an
 	}
 }
 
-// answer is what a recorded call was told.
-type answer interface {
-	// open returns it as that of a call which is not answered yet.
-	open() any
-}
-
-// told returns the history in words, up to the first answer that nothing explains.
+// told returns the history in words: the end of the longest order that explains a part of it, and what came next and fits nowhere.
 func told(m porcupine.Model, ops []porcupine.Operation, describe func(op porcupine.Operation) string) string {
-	var ends []int64
-	for _, op := range ops {
-		ends = append(ends, op.Return)
-	}
-	slices.Sort(ends)
-	var begun []porcupine.Operation
-	sort.Search(len(ends), func(i int) bool {
-		past := until(ops, ends[i])
-		illegal := porcupine.CheckOperationsTimeout(m, past, time.Second) == porcupine.Illegal
-		if illegal {
-			begun = past
+	_, info := porcupine.CheckOperationsVerbose(m, ops, 10*time.Second)
+	var longest []porcupine.Operation
+	for _, some := range info.PartialLinearizationsOperations()[0] {
+		if len(some) > len(longest) {
+			longest = some
 		}
-		return illegal
-	})
-	s := ""
-	for _, op := range begun[max(0, len(begun)-25):] {
+	}
+	line := func(op porcupine.Operation) string {
 		end := "…"
 		if op.Return != never {
 			end = fmt.Sprint(op.Return / 1000)
 		}
-		s += fmt.Sprintf("  %8d to %8s µs, client %d: %s\n", op.Call/1000, end, op.ClientId, describe(op))
+		return fmt.Sprintf("  %8d to %8s µs, client %d: %s\n", op.Call/1000, end, op.ClientId, describe(op))
+	}
+	used, s := map[int64]bool{}, ""
+	for i, op := range longest {
+		if used[op.Call] = true; i >= len(longest)-12 {
+			s += line(op)
+		}
+	}
+	s += "and then, in any order:\n"
+	slices.SortFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
+	for _, op := range ops {
+		if !used[op.Call] {
+			if s += line(op); strings.Count(s, "\n") > 24 {
+				break
+			}
+		}
 	}
 	return s
-}
-
-// until returns what was known of the calls at a moment.
-func until(ops []porcupine.Operation, at int64) (past []porcupine.Operation) {
-	for _, op := range ops {
-		if op.Call > at {
-			continue
-		}
-		if op.Return > at {
-			op.Output, op.Return = op.Output.(answer).open(), never
-		}
-		past = append(past, op)
-	}
-	return past
 }
 
 // choose returns one of the names, each as often as its weight says.

@@ -75,8 +75,6 @@ type accountAnswer struct {
 	Hash string
 }
 
-func (accountAnswer) open() any { return accountAnswer{outcome: outcome{Unknown: true}} }
-
 // accountState is what is kept for one address.
 type accountState struct {
 	ID      bijou.AccountID // empty where nobody has the address

@@ -52,8 +52,6 @@ type blobAnswer struct {
 	N int64 // of the content that is there; 0 where there is none
 }
 
-func (blobAnswer) open() any { return blobAnswer{outcome: outcome{Unknown: true}} }
-
 var blobModel = porcupine.Model{
 	Init: func() any { return int64(0) },
 	Step: func(state, input, output any) (bool, any) {
@@ -64,7 +62,7 @@ var blobModel = porcupine.Model{
 		case "delete":
 			return true, int64(0)
 		}
-		return got.Unknown || got.N == there && (got.Kind == bijou.NotFound) == (there == 0), there
+		return got.N == there && (got.Kind == bijou.NotFound) == (there == 0), there
 	},
 }
 

@@ -44,6 +44,12 @@ func leaseHistory(t *testing.T, h History, open func(t *testing.T) WorkKeeper) *
 		g.stores = append(g.stores, open(t))
 	}
 	p := play(t, h, harness.Seed(t), g.next)
+	p.over.Store(false) // for what is asked until it is answered
+	stop := time.AfterFunc(p.Patience, func() { p.over.Store(true) })
+	defer stop.Stop()
+	for last := (&client{p, 0, p.random}); g.do(last, leaseCall{Name: "all"}, nil).Unknown && !p.over.Load(); {
+	}
+	p.operations = p.lost()
 	p.linearizable("work of", leaseModel, func(any) string { return string(leaseTitle) }, func(op porcupine.Operation) string {
 		return fmt.Sprintf("%+v: %+v", op.Input, op.Output)
 	})
@@ -71,9 +77,14 @@ type leaseAnswer struct {
 	ID      bijou.JobID
 	Attempt int
 	All     []leasePiece // where it asked for all
+	May     []given      // what a lease with an unknown outcome may have come to
 }
 
-func (leaseAnswer) open() any { return leaseAnswer{outcome: outcome{Unknown: true}} }
+// given is a lease of a piece: each has an attempt of its own.
+type given struct {
+	ID      bijou.JobID
+	Attempt int
+}
 
 // leasePiece is what is known of a piece of work.
 type leasePiece struct {
@@ -95,10 +106,14 @@ func (w leasePiece) leasable(now time.Duration) bool {
 	return w.State == bijou.WorkWaiting || w.State == bijou.WorkLeased && w.Until <= now
 }
 
-var leaseModel = porcupine.Model{
-	Init: func() any { return []leasePiece(nil) },
-	Step: func(state, input, output any) (bool, any) {
-		return leaseStep(state.([]leasePiece), input.(leaseCall), output.(leaseAnswer))
+// leaseModel says what the calls do. Which of several pieces a worker is given is left open: while others take theirs, the oldest may be in their hands.
+var leaseModel = (&porcupine.NondeterministicModel{
+	Init: func() []any { return []any{[]leasePiece(nil)} },
+	Step: func(state, input, output any) (next []any) {
+		for _, s := range leaseSteps(state.([]leasePiece), input.(leaseCall), output.(leaseAnswer)) {
+			next = append(next, s)
+		}
+		return next
 	},
 	Equal: func(a, b any) bool { return slices.Equal(a.([]leasePiece), b.([]leasePiece)) },
 	Hash: func(a any) uint64 {
@@ -108,50 +123,68 @@ var leaseModel = porcupine.Model{
 		}
 		return h.Sum64()
 	},
-}
+}).ToModel()
 
-func leaseStep(s []leasePiece, in leaseCall, got leaseAnswer) (bool, []leasePiece) {
-	told := got.Unknown || got.Kind == ""
-	switch in.Name {
-	case "all":
-		return got.Unknown || slices.Equal(s, got.All), s
-	case "enqueue":
-		s = slices.Clone(s)
-		for n := range in.Count {
-			id := jobOf(in.ID, n)
-			if !slices.ContainsFunc(s, func(w leasePiece) bool { return w.ID == id }) {
-				s = append(s, leasePiece{Made: in.Made, ID: id, State: bijou.WorkWaiting})
-			}
-		}
-		slices.SortFunc(s, older)
-		return told, s
-	case "lease":
-		at := slices.IndexFunc(s, func(w leasePiece) bool { return w.leasable(in.Now) })
-		if at < 0 {
-			return got.Unknown || got.Kind == bijou.NotFound, s
-		}
-		w := &leasePiece{s[at].Made, s[at].ID, bijou.WorkLeased, in.Worker, s[at].Attempt + 1, in.Now + in.Term}
-		if !got.Unknown && (got.Kind != "" || got.ID != w.ID || got.Attempt != w.Attempt) {
-			return false, s
-		}
-		s = slices.Clone(s)
-		s[at] = *w
-		return true, s
+// leaseSteps returns the states that may follow where the call was answered so; none where it cannot have been.
+func leaseSteps(s []leasePiece, in leaseCall, got leaseAnswer) [][]leasePiece {
+	same := [][]leasePiece{s}
+	switch {
+	case in.Name == "all" && slices.Equal(s, got.All):
+		return same
+	case in.Name == "all":
+		return nil
+	case in.Name == "enqueue" && (got.Unknown || got.Kind == ""):
+		return [][]leasePiece{enqueuedWork(s, in)}
+	case in.Name == "lease":
+		return leasedWork(s, in, got)
 	}
 	at := slices.IndexFunc(s, func(w leasePiece) bool { return w.ID == in.ID && w.State == bijou.WorkLeased && w.Worker == in.Worker })
-	if at < 0 {
-		return got.Unknown || got.Kind == bijou.Conflict, s
+	switch {
+	case at < 0 && (got.Unknown || got.Kind == bijou.Conflict):
+		return same
+	case at < 0 || !got.Unknown && got.Kind != "":
+		return nil
 	}
-	if !told {
-		return false, s
-	}
-	s = slices.Clone(s)
+	next := slices.Clone(s)
 	if in.Name == "renew" {
-		s[at].Until = in.Now + in.Term
+		next[at].Until = in.Now + in.Term
 	} else {
-		s[at].State, s[at].Until = in.End, 0
+		next[at].State, next[at].Until = in.End, 0
 	}
-	return true, s
+	return [][]leasePiece{next}
+}
+
+func enqueuedWork(s []leasePiece, in leaseCall) []leasePiece {
+	s = slices.Clone(s)
+	for n := range in.Count {
+		id := jobOf(in.ID, n)
+		if !slices.ContainsFunc(s, func(w leasePiece) bool { return w.ID == id }) {
+			s = append(s, leasePiece{Made: in.Made, ID: id, State: bijou.WorkWaiting})
+		}
+	}
+	slices.SortFunc(s, older)
+	return s
+}
+
+// leasedWork returns the states after a lease: one for each piece that the worker may have been given.
+func leasedWork(s []leasePiece, in leaseCall, got leaseAnswer) (next [][]leasePiece) {
+	free := false
+	for at, w := range s {
+		if !w.leasable(in.Now) {
+			continue
+		}
+		free = true
+		made := given{w.ID, w.Attempt + 1}
+		if got.Unknown && slices.Contains(got.May, made) || !got.Unknown && got.Kind == "" && made == (given{got.ID, got.Attempt}) {
+			after := slices.Clone(s)
+			after[at] = leasePiece{w.Made, w.ID, bijou.WorkLeased, in.Worker, w.Attempt + 1, in.Now + in.Term}
+			next = append(next, after)
+		}
+	}
+	if got.Unknown || !free && got.Kind == bijou.NotFound {
+		next = append(next, s)
+	}
+	return next
 }
 
 // jobOf returns the nth piece of those that are enqueued together.
@@ -262,6 +295,52 @@ func (in leaseCall) ask(ctx context.Context, s WorkKeeper) (out leaseAnswer, w b
 	}
 	slices.SortFunc(out.All, older)
 	return out, w, err
+}
+
+// lost adds what nobody was told of: leases that the work was seen to have had. One may be what a call with an unknown outcome came to; and one that was made
+// while something was broken may be a first try of a call whose answer was lost, and which was given another piece in the end, since the first had
+// lapsed meanwhile. A call with an unknown outcome that can have come to nothing of this is left out.
+func (p *history) lost() (out []porcupine.Operation) {
+	told, latest, of := map[given]bool{}, map[bijou.JobID]int{}, map[given]leasePiece{}
+	for _, op := range p.operations {
+		a := op.Output.(leaseAnswer)
+		if a.ID != "" {
+			told[given{a.ID, a.Attempt}] = true
+		}
+		for _, w := range a.All {
+			latest[w.ID] = max(latest[w.ID], w.Attempt)
+			of[given{w.ID, w.Attempt}] = w
+		}
+	}
+	var untold []given
+	for id, n := range latest {
+		for attempt := 1; attempt <= n; attempt++ {
+			if x := (given{id, attempt}); !told[x] {
+				untold = append(untold, x)
+			}
+		}
+	}
+	for _, op := range p.operations {
+		in, a := op.Input.(leaseCall), op.Output.(leaseAnswer)
+		if in.Name != "lease" {
+			out = append(out, op)
+			continue
+		}
+		var may []given
+		for _, x := range untold {
+			if w, seen := of[x]; !seen || w.Worker == in.Worker && (w.State != bijou.WorkLeased || w.Until == in.Now+in.Term) {
+				may = append(may, x)
+			}
+		}
+		if !a.Unknown {
+			out = append(out, op)
+		}
+		if len(may) > 0 && (a.Unknown || p.disturbed(op)) {
+			op.Output = leaseAnswer{outcome: outcome{Unknown: true}, May: may}
+			out = append(out, op)
+		}
+	}
+	return out
 }
 
 // leasedOnce notes each lease that two workers were given: leases of a piece are counted by its attempts.

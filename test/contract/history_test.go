@@ -198,12 +198,6 @@ func (m *memoryWork) Lease(_ context.Context, worker string, term time.Duration,
 	switch {
 	case m.is("leases what is leased"):
 		i = slices.IndexFunc(m.s, func(w leasePiece) bool { return w.State != bijou.WorkDone })
-	case m.is("leases what was handed in last"):
-		for n, w := range m.s {
-			if w.leasable(at) {
-				i = n
-			}
-		}
 	case m.is("says that there is no work"):
 		i = -1
 	}
@@ -266,7 +260,7 @@ func TestTheHistoryOfLeasesCondemnsAStoreThat(t *testing.T) {
 	condemns(t, func(t *testing.T, h History, f *flaw) *history {
 		m := &memoryWork{flaw: f}
 		return leaseHistory(t, h, func(*testing.T) WorkKeeper { return m })
-	}, "leases what is leased", "leases what was handed in last", "says that there is no work", "forgets a lease", "forgets work", "lets go of another's work",
+	}, "leases what is leased", "says that there is no work", "forgets a lease", "forgets work", "lets go of another's work",
 		"forgets a renewal", "forgets the end of work")
 }
 

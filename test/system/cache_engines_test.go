@@ -66,6 +66,9 @@ func TestTheServiceDoesWithoutItsMemcached(t *testing.T) {
 
 		cache.Kill(t)
 		doctor("failure  store cache")
+		harness.Eventually(t, "the service says that its cache is away", func() bool {
+			return strings.Contains(string(sv.Guest().Get(t, "/readyz?verbose")), "store cache: away")
+		})
 		killed := starts()
 		rename(t, sv, film.ID, "while it was dead")
 		sv.Stop(t)
