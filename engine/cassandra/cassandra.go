@@ -88,6 +88,9 @@ func (s *Store) session(ctx context.Context) (*gocql.Session, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.db == nil {
+		return nil, s.closed()
+	}
 	return s.db, nil
 }
 
@@ -140,7 +143,7 @@ func (s *Store) start() *opening {
 
 func (s *Store) open(ctx context.Context) error {
 	if s.stop.Err() != nil {
-		return fmt.Errorf("the store at %s was closed: open it again: %w", s.at, bijou.Unavailable)
+		return s.closed()
 	}
 	s.mu.Lock()
 	db := s.db
@@ -154,7 +157,14 @@ func (s *Store) open(ctx context.Context) error {
 		s.db = db
 		s.mu.Unlock()
 	}
+	if err := s.local(db); err != nil {
+		return err
+	}
 	return s.migrate(ctx, db)
+}
+
+func (s *Store) closed() error {
+	return fmt.Errorf("the store at %s was closed: open it again: %w", s.at, bijou.Unavailable)
 }
 
 // cluster returns what the driver is told.
@@ -164,7 +174,7 @@ func (s *Store) cluster() *gocql.ClusterConfig {
 	c.Port, c.ProtoVersion = s.at.port, protocol
 	c.Consistency, c.SerialConsistency = gocql.LocalQuorum, gocql.LocalSerial
 	c.ConnectTimeout, c.Timeout, c.WriteTimeout = connectTime, answerTime, answerTime
-	c.ReconnectInterval, c.MaxWaitSchemaAgreement = reconnectEvery, agreementTime
+	c.ReconnectInterval, c.MaxWaitSchemaAgreement = reconnectEvery, time.Nanosecond // spread waits
 	c.PoolConfig.HostSelectionPolicy = hosts
 	c.QueryObserver, c.BatchObserver = hosts, hosts
 	c.Metadata.CacheMode = gocql.KeyspaceOnly // where rows lie; the tables are ours

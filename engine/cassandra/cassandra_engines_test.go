@@ -5,6 +5,7 @@ package cassandra
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,13 +50,17 @@ func opened(t *testing.T, address string) *Store {
 	return s
 }
 
+// checked waits for the schema: on a machine that has much else to do it takes longer to make than one call has.
+func checked(t *testing.T, s *Store) {
+	t.Helper()
+	engines.Until(t, "the schema is there", time.Minute, func() error { return s.Check(t.Context()) })
+}
+
 // emptied returns a store of the keyspace that holds nothing. The schema of a keyspace takes seconds to make, and its tables a moment to empty.
 func emptied(t *testing.T, c *engines.Cassandra, keyspace string) *Store {
 	t.Helper()
 	s := opened(t, c.Address(keyspace))
-	if err := s.Check(t.Context()); err != nil {
-		t.Fatalf("check: %v", err)
-	}
+	checked(t, s)
 	patient := s.cluster()
 	patient.Timeout = time.Minute
 	db, err := gocql.NewSession(*patient)
@@ -156,15 +161,12 @@ func positionsOverYears(t *testing.T, s *Store) {
 }
 
 func schemas(t *testing.T, c *engines.Cassandra) {
-	failures := make(chan error)
-	const starters = 4
-	for range starters {
+	var all sync.WaitGroup
+	for range 4 {
 		s := opened(t, c.Address("started"))
-		go func() { failures <- s.Check(t.Context()) }()
+		all.Go(func() { checked(t, s) })
 	}
-	for range starters {
-		must(t, "check", <-failures)
-	}
+	all.Wait()
 	s := opened(t, c.Address("started"))
 	must(t, "create profile", s.CreateProfile(t.Context(), someProfile("prf_1", "acc_1")))
 	version, err := s.Version(t.Context())
@@ -178,7 +180,7 @@ func schemas(t *testing.T, c *engines.Cassandra) {
 		says string
 	}{
 		"rf=2":          {bijou.Invalid, "write rf=3"},
-		"rf=3&dc=oslo":  {bijou.Invalid, "oslo"},
+		"rf=3&dc=oslo":  {bijou.Invalid, "write dc=datacenter1"},
 		"rf=3&tls=true": {bijou.Unavailable, "does not answer"}, // the nodes speak no TLS
 	} {
 		wantKind(t, "check with "+setting, opened(t, strings.Replace(address, "rf=3", setting, 1)).Check(t.Context()), want.kind, want.says)

@@ -12,8 +12,9 @@ import (
 // slowFor is how long a node that kept a caller waiting is asked after all others.
 const slowFor = 5 * time.Second
 
-// willing is the policy by which a node is chosen: one that has the row, and last of all those that lately did not answer. The driver notices a
-// node that has stopped in its tracks only when the cluster does, after some ten seconds.
+// willing is the policy by which a node of the datacenter is chosen: one that has the row, and last of all those that lately did not answer. The driver
+// notices a node that has stopped in its tracks only when the cluster does, after some ten seconds. Nodes elsewhere are not asked: two of three copies
+// would be those that are there.
 type willing struct {
 	gocql.HostSelectionPolicy
 
@@ -31,10 +32,13 @@ func (w *willing) Pick(q gocql.ExecutableStatement) gocql.NextHost {
 	var last []gocql.SelectedHost
 	return func() gocql.SelectedHost {
 		for host := next(); host != nil; host = next() {
-			if !w.isSlow(host.Info()) {
+			switch {
+			case !w.IsLocal(host.Info()):
+			case w.isSlow(host.Info()):
+				last = append(last, host)
+			default:
 				return host
 			}
-			last = append(last, host)
 		}
 		if len(last) == 0 {
 			return nil

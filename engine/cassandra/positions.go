@@ -16,7 +16,7 @@ import (
 )
 
 // parts is how many partitions a profile's positions are spread over. It must not change.
-const parts = 32
+const parts = 8
 
 // partOf returns the partition of a title.
 func partOf(title bijou.TitleID) int8 {
@@ -64,11 +64,18 @@ func (s *Store) SavePosition(ctx context.Context, p bijou.Position) error {
 // takeOver reads what is kept, and returns the turn to write where the report replaces it. What has to be there before that is written.
 func (s *Store) takeOver(ctx context.Context, db *gocql.Session, p bijou.Position) (k known, replaces bool, err error) {
 	read := time.Now()
-	if ok, err := s.exists(ctx, db, p.Profile); err != nil || !ok {
-		return k, false, err
-	}
-	turns, err := s.turns(ctx, db, p.Profile, p.Title)
-	if err != nil {
+	var exists bool
+	var turns []turn
+	g, together := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		exists, err = s.exists(together, db, p.Profile)
+		return err
+	})
+	g.Go(func() (err error) {
+		turns, err = s.turns(together, db, p.Profile, p.Title)
+		return err
+	})
+	if err := g.Wait(); err != nil || !exists {
 		return k, false, err
 	}
 	next, replaces := follow(turns, p)
@@ -147,8 +154,9 @@ func (s *Store) Positions(ctx context.Context, profile bijou.ProfileID, limit in
 				return err
 			}
 		}
+		err = w.read(ctx)
 		out = w.latest()
-		return nil
+		return err
 	})
 	return out, err
 }
@@ -179,8 +187,8 @@ func (w *walk) back(ctx context.Context, month int) (enough bool, err error) {
 	var next int
 	var title bijou.TitleID
 	for iter.Scan(&next, &title) {
-		if next != at.day && at.day != 0 && len(w.unread)+len(w.found) >= w.limit {
-			if enough, err = w.since(ctx, at); err != nil || enough {
+		if next != at.day && at.day != 0 {
+			if enough, err = w.enough(ctx, at); err != nil || enough {
 				_ = iter.Close() // the rest of the month is not wanted
 				return enough, err
 			}
@@ -193,11 +201,14 @@ func (w *walk) back(ctx context.Context, month int) (enough bool, err error) {
 	if err := iter.Close(); err != nil || at.day == 0 {
 		return false, err
 	}
-	return w.since(ctx, at)
+	return w.enough(ctx, at)
 }
 
-// since reads what was seen, and tells whether enough positions are of the day or later.
-func (w *walk) since(ctx context.Context, d day) (bool, error) {
+// enough tells whether enough positions are of the day or later. It reads what was seen where they may be.
+func (w *walk) enough(ctx context.Context, d day) (bool, error) {
+	if len(w.unread)+len(w.found) < w.limit {
+		return false, nil
+	}
 	if err := w.read(ctx); err != nil {
 		return false, err
 	}

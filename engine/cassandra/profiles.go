@@ -3,7 +3,6 @@ package cassandra
 import (
 	"cmp"
 	"context"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 	"slices"
@@ -311,11 +310,3 @@ func (s *Store) disown(ctx context.Context, verb string, account bijou.AccountID
 func micros(t time.Time) int64 { return t.UnixMicro() }
 
 func fromMicros(n int64) time.Time { return time.UnixMicro(n).UTC() }
-
-// tableID is the identifier of the keyspace's table of versions (RFC 9562, version 5, of the keyspace's name).
-func tableID(keyspace string) string {
-	sum := sha1.Sum([]byte("bijou schema_versions " + keyspace))
-	id, _ := gocql.UUIDFromBytes(sum[:16]) // fails for other lengths alone
-	id[6], id[8] = id[6]&0x0f|0x50, id[8]&0x3f|0x80
-	return id.String()
-}

@@ -13,8 +13,9 @@ import (
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 )
 
-// again is how a call is tried again whose doing twice is doing once. A node that is away costs no more than one try: the next goes to another.
-var again = guard.Policy{Tries: 6, Backoff: 50 * time.Millisecond}
+// again is how a call is tried again whose doing twice is doing once. A node that is away costs no more than one try: the next goes to another. Where two nodes go
+// within seconds, the connections to the third may have to be made anew first, which takes the pauses of some five seconds in all.
+var again = guard.Policy{Tries: 8, Backoff: 50 * time.Millisecond}
 
 // contended is how a lightweight transaction is tried again: after another's came between, or when nobody knows what became of it.
 var contended = guard.Policy{Tries: 12, Backoff: 10 * time.Millisecond}
@@ -133,6 +134,8 @@ func classify(err error) (kind bijou.Kind, what, fix string) {
 		return bijou.Denied, "does not let this user do that", "grant it all rights on the keyspace"
 	case strings.Contains(text, "unsupported protocol version"), strings.Contains(text, "Invalid or unsupported protocol"):
 		return bijou.Unsupported, "is too old", "use Cassandra 5.0, or 4.0 at least"
+	case code == gocql.ErrCodeInvalid && strings.Contains(text, "does not exist"):
+		return bijou.Unavailable, "has a node that does not know the schema yet", "try again, and see that nobody has removed the keyspace's tables"
 	case code == gocql.ErrCodeSyntax, code == gocql.ErrCodeInvalid, code == gocql.ErrCodeConfig:
 		return bijou.Unsupported, "does not take this request", "use Cassandra 5.0, and see that nobody else has changed the keyspace's tables"
 	}

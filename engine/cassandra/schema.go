@@ -2,10 +2,12 @@ package cassandra
 
 import (
 	"context"
+	"crypto/sha1"
 	"embed"
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,14 +65,7 @@ func (s *Store) migrate(ctx context.Context, db *gocql.Session) error {
 	if err != nil || version == len(all) {
 		return err
 	}
-	c := s.cluster()
-	c.NumConns, c.MaxWaitSchemaAgreement = 1, time.Nanosecond
-	ddl, err := gocql.NewSession(*c)
-	if err != nil {
-		return s.failure(ctx, "connect", err)
-	}
-	defer ddl.Close()
-	d := &definer{s: s, db: db, ddl: ddl}
+	d := &definer{s: s, db: db}
 	if err := d.makeKeyspace(ctx); err != nil {
 		return err
 	}
@@ -82,10 +77,12 @@ func (s *Store) migrate(ctx context.Context, db *gocql.Session) error {
 		return err
 	}
 	err = d.climb(ctx, holder, all)
-	// A lock that cannot be given back ends by itself.
+	// Also where the caller has left: nobody else could begin before the lock ends by itself.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer cancel()
 	free := statement{"UPDATE $.schema_versions SET holder = null WHERE name = ? IF holder = ?", []any{schemaName, holder}}
-	if freeErr := s.transact(ctx, db, free); err == nil && freeErr != nil && !errors.Is(freeErr, errContended) {
-		return s.failure(ctx, "unlock the schema", freeErr)
+	if freeErr := s.transact(last, db, free); err == nil && freeErr != nil && !errors.Is(freeErr, errContended) {
+		return s.failure(last, "unlock the schema", freeErr)
 	}
 	return err
 }
@@ -115,39 +112,64 @@ func (s *Store) version(ctx context.Context, db *gocql.Session, newest int) (int
 	return version, nil
 }
 
-// definer makes the schema. The driver waits after each statement until all nodes have heard of it, which they do once a second; this one waits when that
-// is wanted. Until then it asks the same node, which knows what it made.
+// definer makes the schema. All of it may be made twice, also by several nodes at the same time: each table has an identifier of its own, whoever makes it.
 type definer struct {
-	s       *Store
-	db, ddl *gocql.Session
-	node    string
+	s    *Store
+	db   *gocql.Session
+	node string // that made the last statement, and so knows the schema; the others hear of it within a second
 }
+
+var tableName = regexp.MustCompile(`TABLE IF NOT EXISTS \$\.(\w+)`)
 
 // define makes one statement of the schema.
 func (d *definer) define(ctx context.Context, statement string) error {
+	if table := tableName.FindStringSubmatch(statement); table != nil {
+		statement = strings.ReplaceAll(statement, "@id", tableID(d.s.at.keyspace, table[1]))
+	}
 	return guard.Do(ctx, again, func(ctx context.Context) error {
-		iter := d.ddl.Query(d.s.named(statement)).SetHostID(d.node).IterContext(ctx)
+		iter := d.db.Query(d.s.named(statement)).SetHostID(d.node).IterContext(ctx)
 		if host := iter.Host(); host != nil {
 			d.node = host.HostID()
 		}
 		if err := iter.Close(); err != nil {
-			d.node = "" // another one, then: it will have heard
+			d.node = ""
 			return d.s.failure(ctx, "make the schema", err)
 		}
 		return nil
 	})
 }
 
-// spread waits until all nodes have taken the schema in. One that is away takes it in when it is back, and is not waited for longer than agreementTime.
+// hearing is how the nodes are asked whether they have heard.
+var hearing = guard.Policy{Tries: 20, Backoff: 50 * time.Millisecond}
+
+// spread waits until all nodes have taken the schema in. The node that made it is asked: the others do not know what they have not heard of. One that is
+// away takes it in when it is back, and is not waited for longer than agreementTime.
 func (d *definer) spread(ctx context.Context) error {
-	if err := d.db.AwaitSchemaAgreement(ctx); ctx.Err() != nil {
-		return d.s.failure(ctx, "make the schema", err)
+	within, cancel := context.WithTimeout(ctx, agreementTime)
+	defer cancel()
+	err := guard.Do(within, hearing, func(ctx context.Context) error {
+		seen := map[gocql.UUID]bool{}
+		for _, query := range []string{"SELECT schema_version FROM system.local", "SELECT schema_version FROM system.peers"} {
+			versions, err := rows(ctx, d.db.Query(query).SetHostID(d.node), func(scan func(...any) bool, v *gocql.UUID) bool { return scan(v) })
+			if err != nil {
+				return d.s.failure(ctx, "make the schema", err)
+			}
+			for _, v := range versions {
+				seen[v] = true
+			}
+		}
+		if len(seen) > 1 {
+			return fmt.Errorf("make the schema: not all nodes of the cluster at %s have heard of it: see nodetool describecluster: %w", d.s.at, bijou.Unavailable)
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return err
 	}
 	return nil
 }
 
-// makeKeyspace makes the keyspace and the table of versions where they are missing. Both may be made twice at the same time: the table has the same
-// identifier whoever makes it, so that two are one.
+// makeKeyspace makes the keyspace and the table of versions where they are missing. There is no lock yet.
 func (d *definer) makeKeyspace(ctx context.Context) error {
 	s := d.s
 	copies := s.at.copies
@@ -167,7 +189,7 @@ func (d *definer) makeKeyspace(ctx context.Context) error {
 			return err
 		}
 	}
-	err = d.define(ctx, "CREATE TABLE IF NOT EXISTS $.schema_versions (name text, version int, made_us bigint, holder uuid STATIC, PRIMARY KEY (name, version)) WITH ID = "+tableID(s.at.keyspace))
+	err = d.define(ctx, "CREATE TABLE IF NOT EXISTS $.schema_versions (name text, version int, made_us bigint, holder uuid STATIC, PRIMARY KEY (name, version)) WITH ID = @id")
 	if err != nil {
 		return err
 	}
@@ -202,11 +224,11 @@ func (d *definer) climb(ctx context.Context, holder gocql.UUID, all [][]string) 
 		return err
 	}
 	for ; version < len(all); version++ {
+		renew := statement{fmt.Sprintf("UPDATE $.schema_versions USING TTL %d SET holder = ? WHERE name = ? IF holder = ?", int(lockTime.Seconds())), []any{holder, schemaName, holder}}
+		if err := s.transact(ctx, db, renew); err != nil {
+			return s.failure(ctx, "lock the schema", err)
+		}
 		for _, text := range all[version] {
-			renew := statement{fmt.Sprintf("UPDATE $.schema_versions USING TTL %d SET holder = ? WHERE name = ? IF holder = ?", int(lockTime.Seconds())), []any{holder, schemaName, holder}}
-			if err := s.transact(ctx, db, renew); err != nil {
-				return s.failure(ctx, "lock the schema", err)
-			}
 			if err := d.define(ctx, text); err != nil {
 				return err
 			}
@@ -235,18 +257,29 @@ func (s *Store) replication(ctx context.Context, db *gocql.Session) (map[string]
 	return replication, nil
 }
 
-// enough refuses a cluster that has fewer nodes than there are to be copies.
-func (s *Store) enough(db *gocql.Session, copies int) error {
-	nodes := map[string]int{}
+// nodes returns how many nodes each datacenter has, also those that are down.
+func nodes(db *gocql.Session) map[string]int {
+	out := map[string]int{}
 	for _, host := range db.GetHosts() {
-		nodes[host.DataCenter()]++
+		out[host.DataCenter()]++
 	}
-	if nodes[s.at.dc] == 0 {
-		return fmt.Errorf("the cluster at %s has no datacenter %s: write dc=%s in the address: %w", s.at, s.at.dc, strings.Join(slices.Sorted(maps.Keys(nodes)), " or dc="), bijou.Invalid)
+	return out
+}
+
+// local refuses a cluster that does not have the datacenter.
+func (s *Store) local(db *gocql.Session) error {
+	all := nodes(db)
+	if all[s.at.dc] == 0 {
+		return fmt.Errorf("the cluster at %s has no datacenter %s: write dc=%s in the address: %w", s.at, s.at.dc, strings.Join(slices.Sorted(maps.Keys(all)), " or dc="), bijou.Invalid)
 	}
-	if nodes[s.at.dc] < copies {
+	return nil
+}
+
+// enough refuses a datacenter that has fewer nodes than there are to be copies.
+func (s *Store) enough(db *gocql.Session, copies int) error {
+	if n := nodes(db)[s.at.dc]; n < copies {
 		return fmt.Errorf("keyspace %s keeps %d copies, and datacenter %s of Cassandra at %s has %d nodes: start more, or write a smaller rf in the address of a new keyspace: %w",
-			s.at.keyspace, copies, s.at.dc, s.at, nodes[s.at.dc], bijou.Unavailable)
+			s.at.keyspace, copies, s.at.dc, s.at, n, bijou.Unavailable)
 	}
 	return nil
 }
@@ -265,4 +298,12 @@ func (s *Store) checkCopies(ctx context.Context, db *gocql.Session) error {
 		return fmt.Errorf("keyspace %s keeps %d copies and the address says rf=%d: write rf=%d, or alter the keyspace and repair it: %w", s.at.keyspace, copies, s.at.copies, copies, bijou.Invalid)
 	}
 	return s.enough(db, copies)
+}
+
+// tableID is the identifier of a table of the keyspace (RFC 9562, version 5, of their names).
+func tableID(keyspace, table string) string {
+	sum := sha1.Sum([]byte("bijou " + keyspace + "." + table))
+	id, _ := gocql.UUIDFromBytes(sum[:16]) // fails for other lengths alone
+	id[6], id[8] = id[6]&0x0f|0x50, id[8]&0x3f|0x80
+	return id.String()
 }

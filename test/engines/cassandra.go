@@ -194,7 +194,7 @@ const opens = `--add-exports java.base/jdk.internal.misc --add-exports java.base
 
 // arguments returns what Java is called with: small heaps, and no waits for a cluster of strangers.
 func arguments(lib, agent, dir string) []string {
-	args := []string{"-Xms256m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=256m", "-Xss512k", "-XX:TieredStopAtLevel=1"}
+	args := []string{"-Xms256m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=256m", "-Xss512k", "-XX:TieredStopAtLevel=1", "-XX:+UnlockDiagnosticVMOptions", "-XX:-BytecodeVerificationRemote"}
 	for _, word := range strings.Fields(opens) {
 		if !strings.HasPrefix(word, "--") {
 			word += "=ALL-UNNAMED"
