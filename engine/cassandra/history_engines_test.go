@@ -15,6 +15,7 @@ import (
 func positionHistory(t *testing.T, c *engines.Cassandra) {
 	address := c.Address("history")
 	stores, n := []*Store{opened(t, address), opened(t, address)}, 0
+	engines.Until(t, "the keyspace is made", 2*time.Minute, func() error { return stores[0].Check(t.Context()) })
 	var faults []contract.Fault
 	for i, node := range c.Nodes {
 		f := contract.Fault{Name: fmt.Sprint("pause of node ", i+1), Break: func(t *testing.T) { node.Pause(t) }, Mend: func(t *testing.T) { node.Resume(t) }, Most: 3 * time.Second}
