@@ -172,7 +172,7 @@ func TestPositionsNeverGoBackHoweverTheServiceIsDisturbed(t *testing.T) {
 				}
 			})
 		}
-		sv = disturb(t, random, sv, o, &done)
+		disturb(t, random, sv, o, &done)
 		over.Store(true)
 		all.Wait()
 		for _, w := range watchers {
