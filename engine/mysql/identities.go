@@ -65,6 +65,8 @@ func (m *Members) Connect(ctx context.Context, id bijou.AccountID, x bijou.Ident
 
 // Disconnect implements bijou.IdentityStore.
 func (m *Members) Disconnect(ctx context.Context, id bijou.AccountID, issuer string) error {
-	return m.s.remove(ctx, "disconnect", fmt.Errorf("disconnect: account %s has no identity of %s: %w", id, issuer, bijou.NotFound),
-		`DELETE FROM identities WHERE account = ? AND issuer = ?`, id, issuer)
+	return m.s.tx(ctx, "disconnect", func(t *tx) error {
+		return t.remove("member_removals", fmt.Errorf("disconnect: account %s has no identity of %s: %w", id, issuer, bijou.NotFound),
+			`DELETE FROM identities WHERE account = ? AND issuer = ?`, id, issuer)
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"bijou"
 )
@@ -120,20 +121,32 @@ func setPassword(t *tx, id bijou.AccountID, passwordHash string, keep bijou.Sign
 
 // DeleteAccount implements bijou.AccountStore. Sign-ins, reset links and identities go with the account's row.
 func (m *Members) DeleteAccount(ctx context.Context, id bijou.AccountID) error {
-	return m.s.remove(ctx, "delete account", noAccount("delete account", id), `DELETE FROM accounts WHERE id = ?`, id)
+	return m.s.tx(ctx, "delete account", func(t *tx) error {
+		return t.remove("member_removals", noAccount("delete account", id), `DELETE FROM accounts WHERE id = ?`, id)
+	})
 }
 
-// remove deletes by one statement, and fails with none where there is nothing to delete.
-func (s *schema) remove(ctx context.Context, verb string, none error, query string, args ...any) error {
-	var did int64
-	return s.tx(ctx, verb, func(t *tx) error {
-		n, err := t.exec(query, args...)
-		if err == nil && n == 0 && did == 0 { // where did is not 0, the earlier try was committed
+// removalsKept is how long it is known which call removed something: no call lasts as long.
+const removalsKept = time.Hour
+
+// remove deletes by one statement, and fails with none where there is nothing to delete. The table notes which call did it.
+func (t *tx) remove(table string, none error, query string, args ...any) error {
+	n, err := t.exec(query, args...)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		if !t.again {
 			return none
 		}
-		did += n
+		return t.find(none, `SELECT 1 FROM `+table+` WHERE by_call = ?`, t.call)
+	}
+	now := time.Now()
+	if _, err := t.exec(`INSERT INTO `+table+` (by_call, at_us) VALUES (?, ?)`, t.call, micros(now)); err != nil {
 		return err
-	})
+	}
+	_, err = t.exec(`DELETE FROM `+table+` WHERE at_us < ? ORDER BY at_us LIMIT ?`, micros(now.Add(-removalsKept)), endedAtOnce)
+	return err
 }
 
 // change changes by one statement, and fails with none where there is nothing to change.

@@ -84,7 +84,9 @@ func (o *Operators) SetOperatorRole(ctx context.Context, id bijou.OperatorID, ro
 
 // RemoveOperator implements bijou.OperatorStore. Tokens go with the operator's row.
 func (o *Operators) RemoveOperator(ctx context.Context, id bijou.OperatorID) error {
-	return o.s.remove(ctx, "remove operator", noOperator(id), `DELETE FROM operators WHERE id = ?`, id)
+	return o.s.tx(ctx, "remove operator", func(t *tx) error {
+		return t.remove("operator_removals", noOperator(id), `DELETE FROM operators WHERE id = ?`, id)
+	})
 }
 
 // AcceptInvitation implements bijou.OperatorStore.

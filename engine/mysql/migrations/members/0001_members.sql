@@ -86,3 +86,9 @@ CREATE TABLE IF NOT EXISTS positions (
     PRIMARY KEY (profile, title),
     FOREIGN KEY (profile) REFERENCES profiles (id) ON DELETE CASCADE
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+-- Calls that removed something: one whose answer was lost finds here that it did. Those of more than an hour ago go.
+CREATE TABLE IF NOT EXISTS member_removals (
+    by_call BIGINT PRIMARY KEY,
+    at_us   BIGINT NOT NULL,
+    INDEX member_removals_at (at_us)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

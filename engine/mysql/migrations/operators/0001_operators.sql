@@ -41,3 +41,9 @@ CREATE TABLE IF NOT EXISTS audit_begin (
     hash VARBINARY(32) NOT NULL
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 INSERT IGNORE INTO audit_begin VALUES (1, 0, '');
+-- Calls that removed something: one whose answer was lost finds here that it did. Those of more than an hour ago go.
+CREATE TABLE IF NOT EXISTS operator_removals (
+    by_call BIGINT PRIMARY KEY,
+    at_us   BIGINT NOT NULL,
+    INDEX operator_removals_at (at_us)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
