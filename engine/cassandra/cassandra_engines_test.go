@@ -190,6 +190,11 @@ func schemas(t *testing.T, c *engines.Cassandra) {
 
 	db, err := s.session(t.Context())
 	must(t, "session", err)
+	var holder *gocql.UUID
+	must(t, "who holds the lock", s.ask(db, "SELECT holder FROM $.schema_versions WHERE name = ? LIMIT 1", schemaName).ScanContext(t.Context(), &holder))
+	if holder != nil {
+		t.Errorf("%s holds the lock of the schema that is made, want nobody", holder)
+	}
 	must(t, "note a version to come", s.change(t.Context(), db, "INSERT INTO $.schema_versions (name, version) VALUES (?, 999)", schemaName))
 	wantKind(t, "check of a newer schema", opened(t, address).Check(t.Context()), bijou.Unsupported, "version 999")
 	_, err = opened(t, address).Profiles(t.Context(), "acc_1")

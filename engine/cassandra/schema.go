@@ -237,8 +237,7 @@ func (d *definer) climb(ctx context.Context, holder gocql.UUID, all [][]string) 
 			return err
 		}
 		// Whoever lost the lock has lost the right to say that the version is made.
-		err := s.transact(ctx, db,
-			statement{"UPDATE $.schema_versions SET holder = ? WHERE name = ? IF holder = ?", []any{holder, schemaName, holder}},
+		err := s.transact(ctx, db, renew,
 			statement{"INSERT INTO $.schema_versions (name, version, made_us) VALUES (?, ?, ?)", []any{schemaName, version + 1, time.Now().UnixMicro()}})
 		if err != nil {
 			return s.failure(ctx, "note the schema's version", err)
