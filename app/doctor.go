@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,7 +43,7 @@ const (
 // Doctor looks at what the service needs on this machine and in the data directory, changes nothing there, and names a fix for each thing that is wrong.
 func Doctor(ctx context.Context, c Config) []Finding {
 	found := films(ctx, c)
-	found = append(found, checkStores(ctx, c))
+	found = append(found, checkDataDir(c), checkSpace(c), checkAddress(ctx, c), checkStores(ctx, c), checkAdministrator(ctx, c), checkOpenFiles(), checkBackup(c, time.Now()))
 	found = append(found, checkServers(ctx, c)...)
 	return append(found, checkInbox(ctx, c)...)
 }
@@ -210,22 +211,29 @@ func administrators(ctx context.Context, c Config) (n int, err error) {
 	return n, err
 }
 
-// checkServers asks each server that keeps a store.
-func checkServers(ctx context.Context, c Config) (found []Finding) {
-	at := map[string]int{} // address → its finding
+// checkServers asks each server that keeps a store, all at once: one that is away takes its time to say so.
+func checkServers(ctx context.Context, c Config) []Finding {
+	var at []string // addresses, each once
+	names := map[string][]string{}
+	ask := map[string]storeAt{}
 	for _, k := range c.Stores.all() {
 		if k.address == "" {
 			continue
 		}
-		if i, ok := at[k.address]; ok {
-			found[i].Check += ", " + k.store
-			continue
+		if names[k.address] == nil {
+			at, ask[k.address] = append(at, k.address), k
 		}
-		at[k.address] = len(found)
-		f := checkServer(ctx, c, k)
-		f.Check = "store " + k.store
-		found = append(found, f)
+		names[k.address] = append(names[k.address], k.store)
 	}
+	found := make([]Finding, len(at))
+	var all sync.WaitGroup
+	for i, address := range at {
+		all.Go(func() {
+			found[i] = checkServer(ctx, c, ask[address])
+			found[i].Check = "store " + strings.Join(names[address], ", ")
+		})
+	}
+	all.Wait()
 	return found
 }
 

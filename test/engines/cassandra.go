@@ -157,8 +157,7 @@ commitlog_directory: %[5]s/commitlog
 saved_caches_directory: %[5]s/saved_caches
 hints_directory: %[5]s/hints
 cdc_raw_directory: %[5]s/cdc_raw
-commitlog_sync: periodic
-commitlog_sync_period: 10000ms
+%[6]s
 commitlog_segment_size: 8MiB
 commitlog_total_space: 128MiB
 memtable_heap_space: 64MiB
@@ -178,7 +177,15 @@ disk_access_mode: standard
 paxos_variant: v2
 authenticator: AllowAllAuthenticator
 authorizer: AllowAllAuthorizer
-`, token, storage, nodeIP(n), port, dir)
+`, token, storage, nodeIP(n), port, dir, commitLog(nodes))
+}
+
+// commitLog says when what is acknowledged is on disk: as usual where other nodes have it too, at once where none has.
+func commitLog(nodes int) string {
+	if nodes == 1 {
+		return "commitlog_sync: batch"
+	}
+	return "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms"
 }
 
 // opens are the doors of the Java runtime that Cassandra goes through.
