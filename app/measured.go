@@ -30,7 +30,7 @@ type asked struct {
 
 // between is what is put between rooms and stores.
 func between(seen *watch.Stores) through.By {
-	return through.Chain(through.Measure(seen, time.Now), through.Deadline(storeTime))
+	return through.Chain(through.Inside, through.Measure(seen, time.Now), through.Deadline(storeTime))
 }
 
 // measured returns the stores as rooms ask them.

@@ -70,7 +70,9 @@ func Up(ctx context.Context, c Config, b Build, log *slog.Logger, listening func
 		log.Warn("no film can be added", "error", err)
 	}
 	r := p.allRooms()
-	err = p.settle(ctx, r)
+	soon, cancel := p.soon(ctx)
+	err = p.settle(soon, r)
+	cancel()
 	if err != nil && !p.waits(err) {
 		return err
 	}
@@ -96,9 +98,20 @@ func (p *process) settle(ctx context.Context, r rooms) error {
 	return p.data.settled()
 }
 
+// soonTime is how long the start waits for servers that keep stores, before it goes on without them.
+const soonTime = 2 * time.Second
+
+// soon bounds what the start asks of servers. What lies in the data directory has the time that it needs.
+func (p *process) soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	if len(p.stores.servers) == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, soonTime)
+}
+
 // waits tells whether what failed may succeed later, since a server that keeps a store is away.
 func (p *process) waits(err error) bool {
-	return len(p.stores.servers) > 0 && errors.Is(err, bijou.Unavailable)
+	return len(p.stores.servers) > 0 && (errors.Is(err, bijou.Unavailable) || errors.Is(err, context.DeadlineExceeded))
 }
 
 // settleLater settles once the stores that it needs are there.
@@ -124,7 +137,9 @@ func (p *process) settleLater(r rooms) func(ctx context.Context, ready func()) e
 }
 
 func (p *process) run(ctx context.Context, r rooms, l net.Listener, late []run.Part, listening func(Ready)) error {
-	first, err := r.operators.First(ctx)
+	soon, cancel := p.soon(ctx)
+	first, err := r.operators.First(soon)
+	cancel()
 	if p.waits(err) {
 		p.log.Warn("whether there is an administrator is not known yet: bijou user add makes one", "error", err)
 	} else if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bijou"
+	"bijou/kit/rpc"
 	"bijou/kit/watch"
 )
 
@@ -86,6 +87,15 @@ func Measure(to *watch.Stores, now func() time.Time) By {
 		to.Called(m.Store, m.Name, end, end.Sub(begin), m.Form&Waits != 0, err)
 		return err
 	}
+}
+
+// Inside has viewers not told where what does not answer is.
+func Inside(ctx context.Context, _ Method, call func(context.Context) error) error {
+	err := call(ctx)
+	if errors.Is(err, bijou.Unavailable) {
+		return rpc.Inner(err)
+	}
+	return err
 }
 
 // Deadline returns what bounds calls whose caller did not: each fails with Unavailable after the time, unless it is long or waits by its nature.

@@ -192,7 +192,7 @@ func suites(t *testing.T, by func(t *testing.T) through.By) {
 
 // measured is what the service puts between.
 func measured() through.By {
-	return through.Chain(through.Measure(watch.NewStores(watch.NewMetrics("", "")), time.Now), through.Deadline(time.Minute))
+	return through.Chain(through.Inside, through.Measure(watch.NewStores(watch.NewMetrics("", "")), time.Now), through.Deadline(time.Minute))
 }
 
 func TestWrappersKeepTheContractsOfWhatTheyWrap(t *testing.T) {

@@ -44,11 +44,24 @@ func problemOf(err error, caller bijou.Caller, requestID string) Problem {
 		Type: problemPrefix + strings.ReplaceAll(string(kind), " ", "-"), Title: string(kind),
 		Status: statusOf(err, kind, caller), Detail: bijou.Sentence(err), Wait: int(math.Ceil(bijou.WaitOf(err).Seconds())),
 	}
+	if _, ok := errors.AsType[*innerError](err); ok && caller.Role == "" {
+		p.Detail = "a part of the service that this needs does not answer: try again in a moment"
+	}
 	if kind == "" {
 		p.Type, p.Title, p.Detail = problemPrefix+"internal", "internal error", "internal error, request "+requestID
 	}
 	return p
 }
+
+// innerError is a failure of something that only those who run the service need to know of.
+type innerError struct{ error }
+
+// Unwrap returns the failure itself.
+func (e *innerError) Unwrap() error { return e.error }
+
+// Inner marks a failure as that of something behind the service, such as a database: the log and who runs the service are told what it is and where;
+// all others, that something does not answer.
+func Inner(err error) error { return &innerError{err} }
 
 func statusOf(err error, kind bijou.Kind, caller bijou.Caller) int {
 	if _, ok := errors.AsType[*unsupportedMedia](err); ok {

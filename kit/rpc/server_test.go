@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -219,5 +220,17 @@ func TestTheGatewaysOwnProblemsLookLikeAllOthers(t *testing.T) {
 	rpc.WriteProblem(w, r, errors.New("secret of the house"))
 	if got := w.Body.String(); w.Code != 500 || strings.Contains(got, "secret") {
 		t.Errorf("a defect: got %d %s, want 500 without the words", w.Code, got)
+	}
+}
+
+func TestOnlyWhoRunsTheServiceIsToldWhatBehindItDoesNotAnswer(t *testing.T) {
+	err := rpc.Inner(fmt.Errorf("the database at 192.0.2.7 does not answer: start it: %w", bijou.Unavailable))
+	for caller, want := range map[bijou.Caller]bool{{}: false, {Account: "acc_1"}: false, {Operator: "opr_1", Role: bijou.RoleViewer}: true} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/", nil)
+		rpc.WriteProblem(w, r.WithContext(bijou.WithCaller(r.Context(), caller)), err)
+		if got := w.Body.String(); w.Code != 503 || strings.Contains(got, "192.0.2.7") != want || !want && !strings.Contains(got, "try again in a moment") {
+			t.Errorf("%+v is told %d %s", caller, w.Code, got)
+		}
 	}
 }

@@ -88,17 +88,23 @@ func New(d Deps) *Service {
 	}
 }
 
+// resumeTime is how long the room waits to be ready until what a kill left is taken up; the rest is taken up afterwards.
+const resumeTime = 2 * time.Second
+
 // Run tidies what a kill left behind and works on films until ctx ends.
 func (s *Service) Run(ctx context.Context, ready func()) error {
 	if err := s.emptyScratch(); err != nil {
 		return err
 	}
-	err := s.resume(ctx)
-	if err != nil && !errors.Is(err, bijou.Unavailable) {
+	soon, cancel := context.WithTimeout(ctx, resumeTime)
+	err := s.resume(soon)
+	cancel()
+	away := func() bool { return errors.Is(err, bijou.Unavailable) || errors.Is(err, context.DeadlineExceeded) }
+	if err != nil && !away() {
 		return err
 	}
 	ready()
-	for ; errors.Is(err, bijou.Unavailable); err = s.resume(ctx) { // a store that is away may come
+	for ; away(); err = s.resume(ctx) { // a store that is away may come, and one with much to do gets the time
 		s.noteStuck(err)
 		pause(ctx, leaseTerm)
 		if ctx.Err() != nil {
@@ -146,7 +152,11 @@ func (s *Service) resume(ctx context.Context) error {
 			return err
 		}
 		for _, t := range page.Titles {
-			if err := s.advance(ctx, t.ID); err != nil {
+			err := s.advance(ctx, t.ID)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
 				s.Log.Error("title does not go on until the next start", "title", t.ID, "error", err)
 			}
 		}
