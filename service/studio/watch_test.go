@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,23 +161,20 @@ func TestAFilmThatCannotBeTakenNowIsTriedLaterAndLessAndLess(t *testing.T) {
 	virtual(t, func(t *testing.T, h *house) {
 		i := h.newInbox(t)
 		i.put("film.mp4", "film")
-		asked, full := 0, true
+		var asked, free atomic.Int64
 		s := h.process(t, func(d *Deps) {
 			d.Free = func(string) (uint64, error) {
-				asked++
-				if full {
-					return 0, nil
-				}
-				return 1 << 40, nil
+				asked.Add(1)
+				return uint64(free.Load()), nil
 			}
 		})
 		start(t, s)
 		pause(t.Context(), 10*time.Hour)
-		if asked < 10 || asked > 20 {
-			t.Errorf("got %d tries in ten hours, want one a minute first, and one an hour then", asked)
+		if n := asked.Load(); n < 10 || n > 20 {
+			t.Errorf("got %d tries in ten hours, want one a minute first, and one an hour then", n)
 		}
 		h.wantTitles(t, s)
-		full = false
+		free.Store(1 << 40)
 		pause(t.Context(), lastWait+h.config.WatchEvery)
 		h.wantTitles(t, s, "film, published")
 	})
@@ -187,15 +186,20 @@ func TestNoMoreFilmsAreTakenThanAreMade(t *testing.T) {
 		for n := range 3 * maxAhead {
 			i.put(fmt.Sprint("film ", n, ".mp4"), "film")
 		}
+		var mu sync.Mutex
 		most := 0
 		h.films.on = func(ctx context.Context, _, _ string) error {
 			page, err := h.catalog.AllTitles(ctx, bijou.TitleQuery{State: bijou.Draft, Limit: 500})
+			mu.Lock()
+			defer mu.Unlock()
 			most = max(most, len(page.Titles))
 			return err
 		}
 		s := h.process(t)
 		start(t, s)
 		pause(t.Context(), time.Hour)
+		mu.Lock()
+		defer mu.Unlock()
 		if got := len(h.all(t, s)); got != 3*maxAhead || most > maxAhead {
 			t.Errorf("got %d titles, at most %d of them in work at once; want all %d, and at most %d", got, most, 3*maxAhead, maxAhead)
 		}
