@@ -43,29 +43,37 @@ type topicsOf struct {
 	prefix string
 }
 
+// own returns the topic's name among all. One that is no name stays none.
+func (l topicsOf) own(topic string) string {
+	if bijou.CheckLogName("topic", topic) != nil {
+		return topic
+	}
+	return l.prefix + topic
+}
+
 // Append implements bijou.LogStore.
 func (l topicsOf) Append(ctx context.Context, topic string, partition int, records []bijou.Record) (int64, error) {
-	return l.log.Append(ctx, l.prefix+topic, partition, records)
+	return l.log.Append(ctx, l.own(topic), partition, records)
 }
 
 // Read implements bijou.LogStore.
 func (l topicsOf) Read(ctx context.Context, topic string, partition int, from int64, limit int) ([]bijou.Record, error) {
-	return l.log.Read(ctx, l.prefix+topic, partition, from, limit)
+	return l.log.Read(ctx, l.own(topic), partition, from, limit)
 }
 
 // Commit implements bijou.LogStore.
 func (l topicsOf) Commit(ctx context.Context, group, topic string, partition int, next int64) error {
-	return l.log.Commit(ctx, group, l.prefix+topic, partition, next)
+	return l.log.Commit(ctx, group, l.own(topic), partition, next)
 }
 
 // Committed implements bijou.LogStore.
 func (l topicsOf) Committed(ctx context.Context, group, topic string, partition int) (int64, error) {
-	return l.log.Committed(ctx, group, l.prefix+topic, partition)
+	return l.log.Committed(ctx, group, l.own(topic), partition)
 }
 
 // Partitions implements bijou.LogStore.
 func (l topicsOf) Partitions(ctx context.Context, topic string) (int, error) {
-	return l.log.Partitions(ctx, l.prefix+topic)
+	return l.log.Partitions(ctx, l.own(topic))
 }
 
 func TestStoresKeepTheirContractsAtTheDoorOfTheCluster(t *testing.T) {
