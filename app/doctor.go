@@ -147,7 +147,7 @@ func checkStores(ctx context.Context, c Config) Finding {
 	return storesOf(name, parts)
 }
 
-// storesOf reads from the service's parts, one a line, which stores do not answer.
+// storesOf reads from the service's parts, one a line, which stores do not answer. The servers that keep them have lines too, and findings of their own.
 func storesOf(name, parts string) Finding {
 	answer, away := 0, []string{}
 	for line := range strings.Lines(parts) {
@@ -156,7 +156,7 @@ func storesOf(name, parts string) Finding {
 		switch {
 		case ok && strings.HasPrefix(state, watch.StoreAway):
 			away = append(away, store+" is "+state)
-		case ok:
+		case ok && strings.HasPrefix(state, watch.StoreAnswers):
 			answer++
 		}
 	}

@@ -56,7 +56,7 @@ func OpenTitles(ctx context.Context, c Config) (*Titles, error) {
 // readTitles opens the store of titles to be read.
 func readTitles(ctx context.Context, c Config) (bijou.TitleStore, func() error, error) {
 	if at := (storeAt{"titles", c.Stores.Titles}); at.address != "" {
-		o := &opener{ctx: ctx, c: c, s: &stores{}, at: map[string]*server{}}
+		o := newOpener(ctx, c, nil)
 		err := o.open(at)
 		return o.s.titles, func() error { o.s.close(); return nil }, err
 	}

@@ -28,11 +28,14 @@ func TestAStoreThatDoesNotAnswerIsSeenByPeopleAndByTheDoctor(t *testing.T) {
 		}
 		now = now.Add(time.Minute)
 	}
+	server := func() []watch.Need {
+		return []watch.Need{{Name: "store titles", State: "away since noon", Degraded: true}}
+	}
 	check := func(wantParts string, want Finding) {
 		t.Helper()
 		group := run.New()
 		w := httptest.NewRecorder()
-		watch.Pages(health{group, seen}, metrics, func() []watch.Need { return nil }).ServeHTTP(w, httptest.NewRequest("GET", "/readyz?verbose", nil))
+		watch.Pages(health{group, seen}, metrics, server).ServeHTTP(w, httptest.NewRequest("GET", "/readyz?verbose", nil))
 		if got := w.Body.String(); !strings.HasPrefix(got, wantParts) {
 			t.Errorf("the page says\n%s\nwant\n%s", got, wantParts)
 		}

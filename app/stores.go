@@ -55,7 +55,7 @@ type ownStores struct {
 // openStores opens each store where the configuration says. It fails where one in the data directory cannot be opened, and for an address that
 // nobody can read; a server that does not answer is no failure, since it may come.
 func openStores(ctx context.Context, c Config, data *dataDir) (s *stores, err error) {
-	o := &opener{ctx: ctx, c: c, data: data, s: &stores{}, at: map[string]*server{}}
+	o := newOpener(ctx, c, data)
 	for _, k := range c.Stores.all() {
 		if err := o.open(k); err != nil {
 			o.s.close()
@@ -80,6 +80,11 @@ type opener struct {
 	s       *stores
 	at      map[string]*server // by address: stores that are kept at one address share an engine
 	members *sqlite.Members    // the file, once it is open
+}
+
+// newOpener returns what opens stores. data may be nil where none of them lies in a data directory.
+func newOpener(ctx context.Context, c Config, data *dataDir) *opener {
+	return &opener{ctx: ctx, c: c, data: data, s: &stores{}, at: map[string]*server{}}
 }
 
 // open opens one store.

@@ -60,7 +60,7 @@ func OpenUsers(ctx context.Context, c Config, log *slog.Logger) (*Users, error) 
 	if err != nil {
 		return nil, err
 	}
-	o := &opener{ctx: ctx, c: c, data: data, s: &stores{}, at: map[string]*server{}}
+	o := newOpener(ctx, c, data)
 	if err := o.open(storeAt{"operators", c.Stores.Operators}); err != nil {
 		data.close()
 		return nil, err

@@ -157,10 +157,12 @@ func (x *Stores) States() (all []run.PartState) {
 	return all
 }
 
-// StorePart begins the names of stores among the parts of a process, and StoreAway the states of those that do not answer.
+// StorePart begins the names of stores among the parts of a process, StoreAway the states of those that do not answer, and StoreAnswers of those
+// that do.
 const (
-	StorePart = "store "
-	StoreAway = "unavailable"
+	StorePart    = "store "
+	StoreAway    = "unavailable"
+	StoreAnswers = "answers"
 )
 
 func (h StoreHealth) state() string {
@@ -173,5 +175,5 @@ func (h StoreHealth) state() string {
 	if !h.Since.IsZero() {
 		return StoreAway + at(" since ", h.Since) + at(", last answered ", h.Answered)
 	}
-	return "answers" + at(", last ", h.Answered) + at(", last unavailable ", h.Failed)
+	return StoreAnswers + at(", last ", h.Answered) + at(", last unavailable ", h.Failed)
 }
