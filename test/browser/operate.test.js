@@ -34,6 +34,23 @@ describe('operate', { timeout: 120_000 }, () => {
     await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   }
 
+  test('a store whose server is away is named, in wide windows and in narrow ones', async () => {
+    service = await Service.open({ settings: { bundled_films: 'false', appliances: '0', 'stores.cache': 'memcached://127.0.0.1:1' } });
+    const root = await visit(await service.first);
+    await root.getByLabel('Your name').fill('root');
+    await root.getByLabel('New password').fill(password);
+    await root.getByRole('button', { name: 'Become administrator' }).click();
+    await root.getByRole('link', { name: 'Stores' }).click();
+    await root.getByText('Degraded: what is kept near cannot be used.').waitFor();
+    const cache = root.getByRole('row', { name: 'cache' });
+    assert.match(await cache.textContent(), /memcached:\/\/127\.0\.0\.1:1.*away.*does not serve/s);
+    assert.match(await root.getByRole('row', { name: 'titles' }).textContent(), /own data directory.*works/s);
+    await look(root, 'stores');
+    await root.setViewportSize({ width: 360, height: 740 });
+    await look(root, 'stores-narrow');
+    root.clean();
+  });
+
   test('the first administrator makes their user, adds people, and reads who did what', async () => {
     service = await Service.open({ settings: { bundled_films: 'false', appliances: '0' } });
     const address = await service.first;
